@@ -1,1 +1,136 @@
-//! (to be written)
+//! The configuration of Skywave: TOML in which every key is defined once.
+//!
+//! ```text
+//! limits.rs mount.rs sections.rs   the keys: type, default, doc, check       (define.rs: how)
+//!        │
+//!        ├─► typed structs ([`Config`] and its parts)
+//!        ├─► read.rs      the file, with line numbers and the nearest key
+//!        ├─► flags.rs     the command line; each flag is a key
+//!        ├─► document.rs  `--print-default-config` and the reference
+//!        └─► reload.rs    what a SIGHUP changes and what waits for a restart
+//! ```
+//!
+//! * Everything that is wrong is reported at once, with its line or flag.
+//! * A [`Secret`] is never shown, neither in an error nor by `Debug`.
+//! * *Invariant:* a [`Config`] that [`Config::parse`] or [`parse_args`] returned holds every
+//!   relation of `relate.rs`: its users do not check again.
+
+mod check;
+mod define;
+mod document;
+mod error;
+mod flags;
+mod limits;
+mod mount;
+mod read;
+mod relate;
+mod reload;
+mod sections;
+mod setting;
+mod types;
+
+#[cfg(test)]
+mod tests;
+
+use define::Section;
+
+pub use document::{reference_markdown, sample};
+pub use error::{Errors, Problem};
+pub use flags::{Invocation, parse_args, parse_args_with};
+pub use limits::{Limits, MemoryTerm};
+pub use mount::Mount;
+pub use reload::Reload;
+pub use sections::{Credentials, Demo, Http, Listen, Log, Server, Shards};
+pub use types::{Cidr, Level, Secret};
+
+/// The whole configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// `[server]`: the server as a whole.
+    pub server: Server,
+    /// `[[listen]]`: the sockets; at least one.
+    pub listen: Vec<Listen>,
+    /// `[credentials]`: who may send, administer and mirror.
+    pub credentials: Credentials,
+    /// `[shards]`: threads and cores.
+    pub shards: Shards,
+    /// `[limits]`: bounds.
+    pub limits: Limits,
+    /// `[mount_defaults]`: what a mount has that says nothing of its own. Its `name` is empty.
+    pub mount_defaults: Mount,
+    /// `[[mount]]`: the configured mounts, complete: inheritance is done.
+    pub mounts: Vec<Mount>,
+    /// `[http]`: what answers say.
+    pub http: Http,
+    /// `[log]`: what is written down.
+    pub log: Log,
+    /// `[demo]`: a stream without an encoder.
+    pub demo: Demo,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            server: Server::default(),
+            listen: Listen::defaults(),
+            credentials: Credentials::default(),
+            shards: Shards::default(),
+            limits: Limits::default(),
+            mount_defaults: Mount::default(),
+            mounts: Vec::new(),
+            http: Http::default(),
+            log: Log::default(),
+            demo: Demo::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads a configuration from the text of a file; `file_name` is what errors call it.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub fn parse(file_name: &str, text: &str) -> Result<Config, Errors> {
+        let mut config = Config::default();
+        let mut reader = read::Reader::default();
+        reader.read_file(&mut config, file_name, text);
+        reader.finish(config)
+    }
+
+    /// The settings of any mount: as configured, or the defaults under that name.
+    pub fn mount_named(&self, name: &str) -> Mount {
+        let configured = self.mounts.iter().find(|mount| mount.name == name);
+        configured.cloned().unwrap_or_else(|| {
+            let mut mount = Mount { name: name.into(), ..self.mount_defaults.clone() };
+            mount.drop_fallback_to_itself();
+            mount
+        })
+    }
+
+    /// Lets `walker` see every section in the order in which they are read and documented.
+    /// `[mount_defaults]` comes before the mounts that start from it.
+    fn walk(walker: &mut impl Walker) {
+        walker.section(Server::NAME, |config| &mut config.server);
+        walker.list(|config| &mut config.listen, |_| Listen::default());
+        walker.section(Credentials::NAME, |config| &mut config.credentials);
+        walker.section(Shards::NAME, |config| &mut config.shards);
+        walker.section(Limits::NAME, |config| &mut config.limits);
+        walker.section(MOUNT_DEFAULTS, |config| &mut config.mount_defaults);
+        walker.list(|config| &mut config.mounts, |config| config.mount_defaults.clone());
+        walker.section(Http::NAME, |config| &mut config.http);
+        walker.section(Log::NAME, |config| &mut config.log);
+        walker.section(Demo::NAME, |config| &mut config.demo);
+    }
+}
+
+/// Sees every section, whatever its type; see [`Config::walk`].
+trait Walker {
+    /// A table that stands once in the file, and where the configuration has it.
+    fn section<S: Section>(&mut self, name: &'static str, of: fn(&mut Config) -> &mut S);
+
+    /// A table that may stand several times, and what each starts from.
+    fn list<S: Section>(&mut self, of: fn(&mut Config) -> &mut Vec<S>, start: fn(&Config) -> S);
+}
+
+/// The one section whose keys are those of another.
+const MOUNT_DEFAULTS: &str = "mount_defaults";

@@ -1,0 +1,200 @@
+//! What must hold between keys, and what is allowed but surely not meant.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use crate::define::Section;
+use crate::read::Places;
+use crate::{Config, Listen, MOUNT_DEFAULTS, Mount, Shards};
+
+/// A key, by section, index of the table and name.
+type Spot = (&'static str, usize, &'static str);
+
+/// Every relation that does not hold, at the key that is best changed.
+pub(crate) fn faults(config: &Config, places: &Places) -> Vec<(Spot, String)> {
+    let mut faults = Vec::new();
+    sockets(config, places, &mut faults);
+    shards(config, &mut faults);
+    mount_sizes(config, &config.mount_defaults, (MOUNT_DEFAULTS, 0), places, &mut faults);
+    for (index, mount) in config.mounts.iter().enumerate() {
+        mount_sizes(config, mount, (Mount::NAME, index), places, &mut faults);
+    }
+    mount_names(config, &mut faults);
+    fallbacks(config, &mut faults);
+    if config.limits.sources_max > config.limits.clients_max {
+        let message = format!("must not exceed clients_max, {}", config.limits.clients_max);
+        faults.push((("limits", 0, "sources_max"), message));
+    }
+    faults
+}
+
+impl Config {
+    /// What is allowed but surely not meant, one sentence each; to print at start.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let mut warn = |is_so: bool, text: &str| {
+            if is_so {
+                warnings.push(text.to_owned());
+            }
+        };
+        let credentials = &self.credentials;
+        let has_feed = |mount: &Mount| mount.password.is_some() || !mount.pull.is_empty();
+        let is_closed = credentials.source_password.is_none()
+            && self.mount_defaults.password.is_none()
+            && !self.mounts.iter().any(has_feed);
+        warn(is_closed && !self.demo.enabled, "no source password is set: every source is refused");
+        warn(credentials.admin_password.is_none(), "no admin password is set: /admin/ is closed");
+        let secrets = [&credentials.source_password, &credentials.admin_password];
+        let is_well_known =
+            secrets.iter().any(|s| s.as_ref().is_some_and(|s| s.expose() == "hackme"));
+        warn(is_well_known, "a password is \"hackme\", which every scanner tries first");
+        warn(
+            self.server.trusted_proxies.is_empty() && self.listen.iter().any(|l| l.proxy_protocol),
+            "proxy_protocol is on but trusted_proxies is empty: no PROXY header is believed",
+        );
+        if let Some(count) = self.shards.count {
+            let sockets = count as u64 * u64::from(self.limits.sockets_per_shard_max);
+            warn(
+                sockets < u64::from(self.limits.clients_max),
+                "clients_max cannot be reached: the shards' sockets_per_shard_max add up to less",
+            );
+        }
+        for mount in &self.mounts {
+            let name = &mount.name;
+            let no_fallback = mount.fallback.is_none();
+            warn(
+                no_fallback && (mount.fallback_override || mount.fallback_when_full),
+                &format!("{name}: fallback_override and fallback_when_full need a fallback"),
+            );
+            warn(
+                mount.pull.is_empty() && mount.pull_on_demand,
+                &format!("{name}: pull_on_demand needs a pull"),
+            );
+        }
+        warnings
+    }
+
+    /// The mount that listeners of `name` fall back to, configured or by default.
+    fn fallback_of<'a>(&'a self, name: &str) -> Option<&'a str> {
+        match self.mounts.iter().find(|mount| mount.name == name) {
+            Some(mount) => mount.fallback.as_deref(),
+            None => self.mount_defaults.fallback.as_deref().filter(|target| *target != name),
+        }
+    }
+}
+
+/// Two sockets cannot have one address; that of ICY v1 sources counts.
+fn sockets(config: &Config, places: &Places, faults: &mut Vec<(Spot, String)>) {
+    if config.listen.is_empty() {
+        faults.push(((Listen::NAME, 0, "address"), "at least one [[listen]] is needed".into()));
+    }
+    let mut taken: Vec<(SocketAddr, bool)> = Vec::new();
+    for (index, listen) in config.listen.iter().enumerate() {
+        // Where the address was refused, the default stands in its place; it clashes with nothing.
+        if places.of(Listen::NAME, index, "address").is_none() {
+            continue;
+        }
+        let mut claim = |key, address: SocketAddr, what: &str| {
+            let is_dual = address.is_ipv6() && !listen.v6_only && address.ip().is_unspecified();
+            let clashes = |(other, other_is_dual): &(SocketAddr, bool)| {
+                let covers = (is_dual && other.is_ipv4()) || (*other_is_dual && address.is_ipv4());
+                *other == address || (covers && other.port() == address.port())
+            };
+            if let Some((other, _)) = taken.iter().find(|entry| clashes(entry)) {
+                let message = format!("{address}{what} is already taken by {other}");
+                faults.push(((Listen::NAME, index, key), message));
+            }
+            taken.push((address, is_dual));
+        };
+        claim("address", listen.address, "");
+        match listen.shoutcast_address() {
+            Some(address) => claim("shoutcast_mount", address, " (the port above this socket's)"),
+            None if listen.shoutcast_mount.is_some() => {
+                let message = format!("needs the port above {}", listen.address.port());
+                faults.push(((Listen::NAME, index, "shoutcast_mount"), message));
+            }
+            None => {}
+        }
+    }
+}
+
+fn shards(config: &Config, faults: &mut Vec<(Spot, String)>) {
+    let cores = &config.shards.cores;
+    let mut seen = BTreeSet::new();
+    if let Some(twice) = cores.iter().find(|core| !seen.insert(**core)) {
+        faults.push(((Shards::NAME, 0, "cores"), format!("core {twice} is named twice")));
+    }
+    if let Some(count) = config.shards.count
+        && !cores.is_empty()
+        && cores.len() != count
+    {
+        let message = format!("{count} shards are to be pinned to {} cores", cores.len());
+        faults.push(((Shards::NAME, 0, "count"), message));
+    }
+}
+
+/// Pairs of a mount's sizes and times. A pair that is wrong in the defaults is reported there only.
+fn mount_sizes(
+    config: &Config,
+    mount: &Mount,
+    (section, index): (&'static str, usize),
+    places: &Places,
+    faults: &mut Vec<(Spot, String)>,
+) {
+    let window_max = config.limits.window_bytes_max;
+    let pairs = [
+        ("burst_bytes", mount.burst_bytes as u64, "window_bytes", mount.window_bytes as u64),
+        ("window_bytes", mount.window_bytes as u64, "limits.window_bytes_max", window_max as u64),
+        ("flush_ms", mount.flush_ms, "flush_ms_max", mount.flush_ms_max),
+    ];
+    for (key, value, bound_key, bound) in pairs {
+        if value <= bound {
+            continue;
+        }
+        let set = [key, bound_key].into_iter().find(|k| places.of(section, index, k).is_some());
+        if set.is_some() || section == MOUNT_DEFAULTS {
+            let spot = (section, index, set.unwrap_or(key));
+            faults.push((spot, format!("{key} {value} exceeds {bound_key}, {bound}")));
+        }
+    }
+}
+
+fn mount_names(config: &Config, faults: &mut Vec<(Spot, String)>) {
+    let mut seen = BTreeSet::new();
+    for (index, mount) in config.mounts.iter().enumerate() {
+        if !mount.name.is_empty() && !seen.insert(&mount.name) {
+            let message = format!("{:?} is already another mount's", mount.name);
+            faults.push(((Mount::NAME, index, "name"), message));
+        }
+    }
+    if config.mounts.len() > config.limits.mounts_max as usize {
+        let message = format!("{} mounts are configured", config.mounts.len());
+        faults.push((("limits", 0, "mounts_max"), message));
+    }
+}
+
+/// Every cycle once, with the chain, at the mount of it that comes first in the file.
+fn fallbacks(config: &Config, faults: &mut Vec<(Spot, String)>) {
+    let mut reported: BTreeSet<&str> = BTreeSet::new();
+    for (index, mount) in config.mounts.iter().enumerate() {
+        let mut chain: Vec<&str> = vec![&mount.name];
+        while let Some(next) = config.fallback_of(chain[chain.len() - 1]) {
+            let is_back_at_start = next == mount.name;
+            // A cycle that this mount only leads to is reported at one of its own mounts.
+            let is_old = chain.contains(&next) || reported.contains(next);
+            if !is_back_at_start && is_old {
+                break;
+            }
+            chain.push(next);
+            if is_back_at_start {
+                let message = match chain.len() {
+                    2 => "falls back to itself".into(),
+                    _ => format!("falls back in a circle: {}", chain.join(" → ")),
+                };
+                faults.push(((Mount::NAME, index, "fallback"), message));
+                reported.extend(chain);
+                break;
+            }
+        }
+    }
+}
