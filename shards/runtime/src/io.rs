@@ -277,6 +277,12 @@ pub trait Io {
         options: BindOptions,
     ) -> io::Result<(Socket, SocketAddr)>;
 
+    /// Real time since the last [`Io::wait`] returned: for measuring ticks, never for decisions
+    /// (a simulated machine answers zero, so that equal seeds stay equal).
+    fn since_wait(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// What the machine counted.
     fn counters(&self) -> IoCounters;
 }

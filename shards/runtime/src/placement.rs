@@ -1,0 +1,87 @@
+//! Which thread runs which shard, and on which core.
+
+use std::io;
+use std::sync::{Arc, Barrier};
+use std::thread::JoinHandle;
+
+use crate::{Io, Service, Shard, ShardId};
+
+/// How many shards, and where.
+#[derive(Clone, Debug)]
+pub struct Placement {
+    /// Number of shards, at least one.
+    pub shards_count: usize,
+    /// The core of each shard, in order; empty: the scheduler chooses. Shorter lists repeat.
+    pub cores: Vec<usize>,
+}
+
+/// The running shard threads.
+pub struct Shards<S> {
+    threads: Vec<JoinHandle<io::Result<S>>>,
+}
+
+impl<S: Send + 'static> Shards<S> {
+    /// Starts one thread for each shard. `make` runs on that thread, already pinned, and builds
+    /// the shard. Nobody ticks before all are built, so that every doorbell has somebody behind it.
+    ///
+    /// # Errors
+    /// When a thread cannot be started.
+    pub fn start<I, F>(placement: &Placement, make: F) -> io::Result<Self>
+    where
+        I: Io,
+        S: Service<I>,
+        F: Fn(ShardId) -> io::Result<Shard<I, S>> + Send + Sync + 'static,
+    {
+        assert!(placement.shards_count > 0, "at least one shard");
+        let make = Arc::new(make);
+        let barrier = Arc::new(Barrier::new(placement.shards_count));
+        let mut threads = Vec::with_capacity(placement.shards_count);
+        for number in 0..placement.shards_count {
+            let core = match placement.cores.len() {
+                0 => None,
+                len => Some(placement.cores[number % len]),
+            };
+            let (make, barrier) = (Arc::clone(&make), Arc::clone(&barrier));
+            let body = move || {
+                let shard = pin(core).and_then(|()| make(ShardId(number as u16)));
+                barrier.wait();
+                Ok(shard?.run())
+            };
+            threads.push(std::thread::Builder::new().name(format!("shard-{number}")).spawn(body)?);
+        }
+        Ok(Shards { threads })
+    }
+
+    /// Whether any shard thread has ended.
+    #[must_use]
+    pub fn any_ended(&self) -> bool {
+        self.threads.iter().any(JoinHandle::is_finished)
+    }
+
+    /// Waits for every shard to stop and returns their services, or the first error.
+    ///
+    /// # Errors
+    /// What kept a shard from starting.
+    ///
+    /// # Panics
+    /// When a shard panicked.
+    pub fn join(self) -> io::Result<Vec<S>> {
+        self.threads.into_iter().map(|thread| thread.join().expect("a shard panicked")).collect()
+    }
+}
+
+/// Pins the calling thread to one core; `None` leaves it where it is.
+///
+/// # Errors
+/// When there is no such core, or the process may not use it.
+pub fn pin(core: Option<usize>) -> io::Result<()> {
+    let Some(core) = core else { return Ok(()) };
+    if core >= rustix::thread::CpuSet::MAX_CPU {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("no such core: {core}")));
+    }
+    let mut set = rustix::thread::CpuSet::new();
+    set.set(core);
+    rustix::thread::sched_setaffinity(None, &set).map_err(|error| {
+        io::Error::new(error.kind(), format!("cannot pin to core {core}: {error}"))
+    })
+}

@@ -1,0 +1,117 @@
+//! Slots for what a shard holds many of, found by [`Token`].
+//!
+//! * A token of an earlier tenant never finds the later one: the generation differs.
+//! * The slab never holds more than `capacity`; a full slab gives the value back.
+//! * Slots are reused last-in first-out, so the memory in use stays warm and small.
+
+use crate::Token;
+
+/// A bounded table of `T` with generation-checked keys.
+#[derive(Debug)]
+pub struct Slab<T> {
+    slots: Vec<Slot<T>>,
+    free: Vec<u32>,
+    capacity: usize,
+}
+
+#[derive(Debug)]
+struct Slot<T> {
+    generation: u32,
+    value: Option<T>,
+}
+
+impl<T> Slab<T> {
+    /// An empty slab for at most `capacity` values. It grows as it fills.
+    #[must_use]
+    pub fn new(capacity: usize) -> Self {
+        Slab { slots: Vec::new(), free: Vec::new(), capacity }
+    }
+
+    /// Takes a value in and names its slot.
+    ///
+    /// # Errors
+    /// Gives the value back when the slab is full.
+    pub fn insert(&mut self, value: T) -> Result<Token, T> {
+        if let Some(slot) = self.free.pop() {
+            let entry = &mut self.slots[slot as usize];
+            assert!(entry.value.is_none(), "a free slot holds a value");
+            entry.value = Some(value);
+            return Ok(Token { slot, generation: entry.generation });
+        }
+        if self.slots.len() >= self.capacity {
+            return Err(value);
+        }
+        let slot = u32::try_from(self.slots.len()).expect("capacity fits in 32 bits");
+        self.slots.push(Slot { generation: 0, value: Some(value) });
+        Ok(Token { slot, generation: 0 })
+    }
+
+    /// The value, if this tenant still lives.
+    #[must_use]
+    pub fn get(&self, token: Token) -> Option<&T> {
+        let slot = self.slots.get(token.slot as usize)?;
+        if slot.generation == token.generation { slot.value.as_ref() } else { None }
+    }
+
+    /// The value to change, if this tenant still lives.
+    pub fn get_mut(&mut self, token: Token) -> Option<&mut T> {
+        let slot = self.slots.get_mut(token.slot as usize)?;
+        if slot.generation == token.generation { slot.value.as_mut() } else { None }
+    }
+
+    /// Takes the value out; its token is void from now on.
+    pub fn remove(&mut self, token: Token) -> Option<T> {
+        let slot = self.slots.get_mut(token.slot as usize)?;
+        if slot.generation != token.generation {
+            return None;
+        }
+        let value = slot.value.take()?;
+        slot.generation = slot.generation.wrapping_add(1);
+        self.free.push(token.slot);
+        Some(value)
+    }
+
+    /// How many values it holds.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    /// Whether it holds none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All values to change, by slot.
+    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.slots.iter_mut().filter_map(|slot| slot.value.as_mut())
+    }
+
+    /// All values with their tokens, by slot.
+    pub fn iter(&self) -> impl Iterator<Item = (Token, &T)> {
+        self.slots.iter().enumerate().filter_map(|(index, slot)| {
+            let value = slot.value.as_ref()?;
+            Some((Token { slot: index as u32, generation: slot.generation }, value))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_late_token_finds_nobody() {
+        let mut slab = Slab::new(1);
+        let first = slab.insert("first").unwrap();
+        assert_eq!(slab.insert("too many"), Err("too many"));
+        assert_eq!(slab.remove(first), Some("first"));
+        let second = slab.insert("second").unwrap();
+        assert_eq!(second.slot, first.slot);
+        assert_eq!(slab.get(first), None);
+        assert_eq!(slab.remove(first), None);
+        assert_eq!(slab.get(second), Some(&"second"));
+        assert_eq!(slab.len(), 1);
+    }
+}

@@ -1,0 +1,377 @@
+//! The cases. Each is a promise of the contract, in a sentence as its name.
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use shards_runtime::{BindOptions, Gather, Io, Op, PIECES_PER_SEND_MAX, Piece};
+
+use crate::driver::{Driver, Ended, Harness};
+
+const LOOPBACK: [u8; 4] = [127, 0, 0, 1];
+
+/// Bytes of which every part looks different.
+fn pattern(count: usize) -> Vec<u8> {
+    (0..count as u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
+}
+
+fn gather(pieces: Vec<Piece>) -> Gather {
+    pieces.into_iter().collect()
+}
+
+pub fn bytes_go_both_ways<H: Harness>(it: &mut Driver<H>) {
+    let ((one, one_socket), (two, two_socket)) = it.pair();
+    it.receive(one, one_socket);
+    it.receive(two, two_socket);
+    it.send(one, one_socket, b"who is there");
+    it.until("the question", |it| it.received_of(two) == b"who is there");
+    it.send(two, two_socket, b"an echo");
+    it.until("the answer", |it| it.received_of(one) == b"an echo" && it.sent.len() == 2);
+    assert_eq!(it.sent, [(one.slot, Ok(12)), (two.slot, Ok(7))]);
+    it.close(one, one_socket);
+    it.until("the end", |it| it.ended.contains(&(two.slot, Ended::Eof)));
+    it.close(two, two_socket);
+}
+
+pub fn pieces_arrive_in_order<H: Harness>(it: &mut Driver<H>) {
+    let ((one, one_socket), (two, two_socket)) = it.pair();
+    let block = Rc::new(Bytes::from(pattern(100_000)));
+    let mut expected = Vec::new();
+    let pieces: Vec<Piece> = (0..PIECES_PER_SEND_MAX as u32)
+        .map(|number| match number % 3 {
+            0 => Piece::Shared { block: Rc::clone(&block), start: number * 100, end: 9_000 },
+            1 => Piece::Owned(Bytes::from(vec![number as u8; number as usize])),
+            _ => Piece::Static(b"static"),
+        })
+        .collect();
+    for piece in &pieces {
+        expected.extend_from_slice(piece.as_slice());
+    }
+    it.receive(two, two_socket);
+    it.submit(one, Op::Send(one_socket, gather(pieces)));
+    it.until("all pieces", |it| it.received_of(two).len() == expected.len());
+    it.until("sent", |it| it.sent == [(one.slot, Ok(expected.len()))]);
+    assert_eq!(it.received_of(two), expected);
+}
+
+pub fn an_acceptor_goes_on_and_names_its_peers<H: Harness>(it: &mut Driver<H>) {
+    const CONNECTIONS: usize = 20;
+    let (address, acceptor_token, acceptor) = it.listen(0);
+    it.submit(acceptor_token, Op::Accept(acceptor));
+    for _ in 0..CONNECTIONS {
+        let token = it.token();
+        it.submit(token, Op::Connect(address));
+    }
+    it.until("all", |it| it.accepted.len() == CONNECTIONS && it.connected.len() == CONNECTIONS);
+    assert!(it.connected.iter().all(|(_, result)| result.is_ok()));
+    let mut ports: Vec<u16> = it.accepted.iter().map(|(_, peer)| peer.port()).collect();
+    ports.sort_unstable();
+    ports.dedup();
+    assert_eq!(ports.len(), CONNECTIONS, "each peer has its own port");
+    assert!(it.accepted.iter().all(|(_, peer)| peer.ip() == address.ip()));
+}
+
+pub fn a_closed_acceptor_refuses<H: Harness>(it: &mut Driver<H>) {
+    let (address, acceptor_token, acceptor) = it.listen(0);
+    it.submit(acceptor_token, Op::Accept(acceptor));
+    it.pass(H::A_WHILE);
+    it.close(acceptor_token, acceptor);
+    let token = it.token();
+    it.submit(token, Op::Connect(address));
+    it.until("an answer", |it| !it.connected.is_empty());
+    assert_eq!(it.connected, [(token.slot, Err(ErrorKind::ConnectionRefused))]);
+    // The token is free again, and so is the address.
+    it.io().listen(address, BindOptions::default()).unwrap();
+}
+
+pub fn an_address_in_use_is_an_error<H: Harness>(it: &mut Driver<H>) {
+    let (address, _, _) = it.listen(0);
+    let again = it.io().listen(address, BindOptions::default());
+    assert_eq!(again.unwrap_err().kind(), ErrorKind::AddrInUse);
+    let any = SocketAddr::from((LOOPBACK, 0));
+    let (_, address) = it.io().bind(any, BindOptions::default()).unwrap();
+    let again = it.io().bind(address, BindOptions::default());
+    assert_eq!(again.unwrap_err().kind(), ErrorKind::AddrInUse);
+    let elsewhere = SocketAddr::from(([192, 0, 2, 77], 0));
+    let nowhere = it.io().listen(elsewhere, BindOptions::default());
+    assert_eq!(nowhere.unwrap_err().kind(), ErrorKind::AddrNotAvailable);
+}
+
+/// Nobody accepts and the backlog is full, so some attempts hang until they are given up.
+pub fn a_given_up_connect_is_answered_once<H: Harness>(it: &mut Driver<H>) {
+    const ATTEMPTS: usize = 8;
+    let (address, _, _) = it.listen(1);
+    let tokens: Vec<_> = (0..ATTEMPTS).map(|_| it.token()).collect();
+    for &token in &tokens {
+        it.submit(token, Op::Connect(address));
+    }
+    it.pass(H::A_WHILE);
+    let answered = it.connected.len();
+    assert!(answered < ATTEMPTS, "some hang");
+    let hanging = |it: &Driver<H>, slot| !it.connected.iter().any(|&(other, _)| other == slot);
+    for &token in &tokens {
+        if hanging(it, token.slot) {
+            it.submit(token, Op::CancelConnect);
+        }
+    }
+    it.until("an answer for each", |it| it.connected.len() == ATTEMPTS);
+    assert!(it.connected.iter().skip(answered).all(|(_, result)| result.is_err()));
+    it.pass(H::A_WHILE);
+    assert_eq!(it.connected.len(), ATTEMPTS, "one answer for each");
+}
+
+pub fn a_large_send_waits_for_its_reader<H: Harness>(it: &mut Driver<H>) {
+    let ((one, one_socket), (two, two_socket)) = it.pair();
+    let bytes = pattern(H::LARGE_BYTES);
+    it.send(one, one_socket, &bytes);
+    it.pass(H::A_WHILE);
+    assert!(it.sent.is_empty(), "sent to nobody who reads");
+    it.receive(two, two_socket);
+    it.until("all of it", |it| it.received_of(two).len() == H::LARGE_BYTES && !it.sent.is_empty());
+    assert_eq!(it.sent, [(one.slot, Ok(H::LARGE_BYTES))]);
+    assert!(it.received_of(two) == bytes, "the bytes differ");
+}
+
+pub fn a_send_to_somebody_gone_fails<H: Harness>(it: &mut Driver<H>) {
+    let ((one, one_socket), (two, two_socket)) = it.pair();
+    it.send(one, one_socket, &pattern(H::LARGE_BYTES));
+    it.pass(H::A_WHILE);
+    it.close(two, two_socket);
+    it.until("the failure", |it| !it.sent.is_empty());
+    let (slot, result) = it.sent.pop_front().unwrap();
+    assert_eq!(slot, one.slot);
+    assert!(is_broken(result.unwrap_err()));
+    it.send(one, one_socket, b"still there?");
+    it.until("the next failure", |it| !it.sent.is_empty());
+    assert!(is_broken(it.sent.pop_front().unwrap().1.unwrap_err()));
+    it.close(one, one_socket);
+}
+
+fn is_broken(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)
+}
+
+pub fn a_send_keeps_its_memory<H: Harness>(it: &mut Driver<H>) {
+    let ((one, one_socket), (two, two_socket)) = it.pair();
+    let block = Rc::new(Bytes::from(pattern(H::LARGE_BYTES)));
+    let end = H::LARGE_BYTES as u32;
+    let piece = Piece::Shared { block: Rc::clone(&block), start: 0, end };
+    it.submit(one, Op::Send(one_socket, gather(vec![piece])));
+    it.pass(H::A_WHILE);
+    assert_eq!(Rc::strong_count(&block), 2, "the send is in flight and keeps its block");
+    it.receive(two, two_socket);
+    it.until("sent", |it| !it.sent.is_empty());
+    it.pass(H::A_WHILE);
+    assert_eq!(Rc::strong_count(&block), 1, "a send that is done keeps nothing");
+    it.until("all of it", |it| it.received_of(two).len() == H::LARGE_BYTES);
+}
+
+pub fn the_end_is_said_again_when_asked_again<H: Harness>(it: &mut Driver<H>) {
+    let ((one, one_socket), (two, two_socket)) = it.pair();
+    it.send(one, one_socket, b"goodbye");
+    it.until("sent", |it| !it.sent.is_empty());
+    it.close(one, one_socket);
+    for _ in 0..3 {
+        it.receive(two, two_socket);
+        it.until("the end", |it| !it.ended.is_empty());
+        assert_eq!(it.ended.pop_front().unwrap(), (two.slot, Ended::Eof));
+        assert_eq!(it.received_of(two), b"goodbye");
+    }
+    it.pass(H::A_WHILE);
+    assert!(it.ended.is_empty(), "the end is said once for each time asked");
+    it.close(two, two_socket);
+}
+
+pub fn a_reset_is_a_failure<H: Harness>(it: &mut Driver<H>) {
+    let ((one, one_socket), (two, two_socket)) = it.pair();
+    it.receive(one, one_socket);
+    it.send(one, one_socket, b"you will not read this");
+    it.pass(H::A_WHILE);
+    // Bytes that were not read turn a close into a reset.
+    it.close(two, two_socket);
+    it.until("the end", |it| !it.ended.is_empty());
+    assert_eq!(it.ended, [(one.slot, Ended::Failed(ErrorKind::ConnectionReset))]);
+    it.close(one, one_socket);
+}
+
+pub fn pause_stops_and_receive_goes_on<H: Harness>(it: &mut Driver<H>) {
+    let ((one, one_socket), (two, two_socket)) = it.pair();
+    let bytes = pattern(H::LARGE_BYTES);
+    it.send(one, one_socket, &bytes);
+    let mut rounds = 0;
+    while it.received_of(two).len() < H::LARGE_BYTES {
+        rounds += 1;
+        let before = it.received_of(two).len();
+        it.receive(two, two_socket);
+        it.until("something", |it| it.received_of(two).len() > before);
+        it.submit(two, Op::Pause(two_socket));
+        it.until("the pause", |it| !it.ended.is_empty());
+        assert_eq!(it.ended.pop_front().unwrap(), (two.slot, Ended::Paused));
+        let paused_at = it.received_of(two).len();
+        if rounds % 16 == 1 {
+            it.pass(Duration::from_millis(5));
+            assert_eq!(it.received_of(two).len(), paused_at, "received while paused");
+        }
+    }
+    assert!(it.received_of(two) == bytes, "the bytes differ");
+    it.until("sent", |it| it.sent == [(one.slot, Ok(H::LARGE_BYTES))]);
+}
+
+pub fn pause_twice_or_after_the_end_is_nothing<H: Harness>(it: &mut Driver<H>) {
+    let ((one, one_socket), (two, two_socket)) = it.pair();
+    it.submit(two, Op::Pause(two_socket));
+    it.pass(H::A_WHILE);
+    assert!(it.ended.is_empty(), "what was not begun does not end");
+    it.receive(two, two_socket);
+    it.submit(two, Op::Pause(two_socket));
+    it.submit(two, Op::Pause(two_socket));
+    it.pass(H::A_WHILE);
+    assert_eq!(it.ended.drain(..).collect::<Vec<_>>(), [(two.slot, Ended::Paused)]);
+    it.receive(two, two_socket);
+    it.close(one, one_socket);
+    it.until("the end", |it| !it.ended.is_empty());
+    it.submit(two, Op::Pause(two_socket));
+    it.pass(H::A_WHILE);
+    assert_eq!(it.ended, [(two.slot, Ended::Eof)]);
+    it.close(two, two_socket);
+}
+
+pub fn close_is_last_with_everything_in_flight<H: Harness>(it: &mut Driver<H>) {
+    for wait_before in [false, true] {
+        let ((one, one_socket), (two, two_socket)) = it.pair();
+        let block = Rc::new(Bytes::from(pattern(H::LARGE_BYTES)));
+        let piece =
+            Piece::Shared { block: Rc::clone(&block), start: 0, end: H::LARGE_BYTES as u32 };
+        it.receive(one, one_socket);
+        it.send(two, two_socket, b"on its way");
+        it.submit(one, Op::Send(one_socket, gather(vec![piece])));
+        if wait_before {
+            it.pass(H::A_WHILE);
+        }
+        it.submit(one, Op::Close(one_socket));
+        it.until("closed", |it| it.closed.contains(&one.slot));
+        // That nothing follows is checked whenever something comes.
+        it.pass(H::A_WHILE);
+        assert_eq!(Rc::strong_count(&block), 1, "nothing is in flight");
+        let sends = it.sent.iter().filter(|(slot, _)| *slot == one.slot);
+        assert!(sends.count() <= 1);
+        it.close(two, two_socket);
+    }
+}
+
+pub fn sockets_come_and_go<H: Harness>(it: &mut Driver<H>) {
+    let before = it.io().counters().operations_in_flight;
+    for round in 0..30_u8 {
+        let ((one, one_socket), (two, two_socket)) = it.pair();
+        it.receive(one, one_socket);
+        it.receive(two, two_socket);
+        it.send(one, one_socket, &[round; 100]);
+        it.until("the bytes", |it| it.received_of(two) == [round; 100] && !it.sent.is_empty());
+        it.sent.clear();
+        let (first, last) = if round % 2 == 0 {
+            ((one, one_socket), (two, two_socket))
+        } else {
+            ((two, two_socket), (one, one_socket))
+        };
+        it.close(first.0, first.1);
+        it.until("the end", |it| it.ended.contains(&(last.0.slot, Ended::Eof)));
+        it.close(last.0, last.1);
+        it.ended.clear();
+    }
+    it.pass(H::A_WHILE);
+    assert_eq!(it.io().counters().operations_in_flight, before);
+}
+
+pub fn held_buffers_keep_their_bytes<H: Harness>(it: &mut Driver<H>) {
+    let ((one, one_socket), (two, two_socket)) = it.pair();
+    let bytes = pattern(H::LARGE_BYTES);
+    it.send(one, one_socket, &bytes);
+    it.receive(two, two_socket);
+    it.hold = true;
+    it.pass(H::A_WHILE);
+    // Held until there are no more, and then given back from the middle outwards.
+    assert!(it.received_of(two).len() < H::LARGE_BYTES, "buffers without end");
+    let held: Vec<u8> = it.held.iter().flat_map(|(_, buffer)| buffer.to_vec()).collect();
+    assert!(held == bytes[..held.len()], "a held buffer has changed");
+    while !it.held.is_empty() {
+        let middle = it.held.len() / 2;
+        it.held.swap_remove(middle);
+    }
+    it.hold = false;
+    it.until("all of it", |it| it.received_of(two).len() == H::LARGE_BYTES && !it.sent.is_empty());
+    assert!(it.received_of(two) == bytes, "the bytes differ");
+    assert!(it.ended.is_empty(), "the service never sees that buffers ran out");
+}
+
+pub fn datagrams_go_both_ways<H: Harness>(it: &mut Driver<H>) {
+    let any = SocketAddr::from((LOOPBACK, 0));
+    let (one_socket, one_address) = it.io().bind(any, BindOptions::default()).unwrap();
+    let (two_socket, two_address) = it.io().bind(any, BindOptions::default()).unwrap();
+    let (one, two) = (it.token(), it.token());
+    it.submit(one, Op::RecvFrom(one_socket));
+    it.submit(two, Op::RecvFrom(two_socket));
+    let datagram = |socket, to, bytes: &'static [u8]| Op::SendTo {
+        socket,
+        to,
+        payload: gather(vec![Piece::Static(&bytes[..4]), Piece::Static(&bytes[4..])]),
+        segment_size: None,
+    };
+    it.submit(one, datagram(one_socket, two_address, b"ping two"));
+    it.until("the first", |it| !it.datagrams.is_empty());
+    assert_eq!(it.datagrams.pop_front().unwrap(), (one_address, b"ping two".to_vec()));
+    it.submit(two, datagram(two_socket, one_address, b"pong one"));
+    it.until("the second", |it| !it.datagrams.is_empty() && it.sent.len() == 2);
+    assert_eq!(it.datagrams.pop_front().unwrap(), (two_address, b"pong one".to_vec()));
+    assert_eq!(it.sent, [(one.slot, Ok(8)), (two.slot, Ok(8))]);
+    it.close(one, one_socket);
+    it.close(two, two_socket);
+}
+
+pub fn datagrams_in_segments<H: Harness>(it: &mut Driver<H>) {
+    let any = SocketAddr::from((LOOPBACK, 0));
+    let (socket, address) = it.io().bind(any, BindOptions::default()).unwrap();
+    let token = it.token();
+    it.submit(token, Op::RecvFrom(socket));
+    let bytes = pattern(1_050);
+    let payload = gather(vec![Piece::Owned(Bytes::from(bytes.clone()))]);
+    let segment_size = Some(100);
+    it.submit(token, Op::SendTo { socket, to: address, payload, segment_size });
+    it.until("eleven", |it| it.datagrams.len() == 11 && !it.sent.is_empty());
+    let sizes: Vec<usize> = it.datagrams.iter().map(|(_, payload)| payload.len()).collect();
+    assert_eq!(sizes, [100, 100, 100, 100, 100, 100, 100, 100, 100, 100, 50]);
+    let joined: Vec<u8> = it.datagrams.drain(..).flat_map(|(_, payload)| payload).collect();
+    assert_eq!(joined, bytes);
+    assert_eq!(it.sent, [(token.slot, Ok(1_050))]);
+    it.close(token, socket);
+}
+
+pub fn a_wait_ends_at_its_time<H: Harness>(it: &mut Driver<H>) {
+    let start = it.io().now();
+    let date = it.io().wall_clock();
+    let until = start + Duration::from_millis(25);
+    while it.io().now() < until {
+        assert_eq!(it.wait(until), 0, "nothing was asked");
+    }
+    let late = it.io().now() - until;
+    assert!(late < Duration::from_secs(6), "{late:?} late");
+    assert!(it.io().wall_clock() > date);
+    // A time that has passed is no wait at all.
+    assert_eq!(it.wait(start), 0);
+}
+
+pub fn a_wait_is_bounded<H: Harness>(it: &mut Driver<H>) {
+    const SENDS: usize = 700;
+    let any = SocketAddr::from((LOOPBACK, 0));
+    let (socket, address) = it.io().bind(any, BindOptions::default()).unwrap();
+    let token = it.token();
+    for _ in 0..SENDS {
+        let payload = gather(vec![Piece::Static(b"tick")]);
+        it.submit(token, Op::SendTo { socket, to: address, payload, segment_size: None });
+    }
+    // The driver counts the completions of every wait.
+    it.until("all", |it| it.sent.len() == SENDS);
+    assert!(it.sent.iter().all(|sent| *sent == (token.slot, Ok(4))));
+    it.close(token, socket);
+}
