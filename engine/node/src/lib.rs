@@ -1,1 +1,34 @@
-//! (to be written)
+//! What a shard of Skywave does: sources in, listeners out.
+//!
+//! [`Node`] is a `Service` for `shards-runtime`: it runs on the real ring and, unchanged, on the
+//! simulated one. It joins the protocol crates (heads, titles, answers), the media crates (framing,
+//! windows) and the machine. Decisions that need a view of all shards are control's; they come as
+//! [`Message`]s and [`Snapshot`]s.
+//!
+//! *Invariant:* nothing here waits, and nothing here is shared with another shard.
+
+mod access;
+mod connection;
+mod fanout;
+mod feed;
+mod feeds;
+mod inbox;
+mod lifecycle;
+mod message;
+mod node;
+mod proxy;
+mod pull;
+mod request;
+mod snapshot;
+mod source;
+mod stats;
+
+pub use access::same;
+pub use message::{
+    EndCause, ForwardedRequest, ListenerRow, Message, PullFailure, PullOrder, Question, StreamNews,
+    StreamOffer, Verdict,
+};
+pub use node::{Acceptor, LogSink, Node};
+pub use proxy::{ProxyStep, forwarded_for, proxy_header};
+pub use snapshot::{MountEntry, MountId, Session, SessionId, Snapshot, Stream};
+pub use stats::{Counters, SessionStats, ShardStats};

@@ -1,0 +1,172 @@
+//! One connection of a shard: what it is doing now, what is on its way in and out.
+//!
+//! A connection is a slot in a slab and an enum of states; its size is what a listener costs.
+//!
+//! * At most one send is in flight; what is to follow waits in `output`.
+//! * At most one timer entry is armed; `deadline` is the truth and the entry is a reminder.
+//! * After `Op::Close` the state is [`State::Closing`] and nothing else happens to it but `Closed`.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use protocol_http::RequestDecoder;
+use protocol_icy::V1Decoder;
+use shards_runtime::{Gather, Piece, Socket};
+
+use crate::fanout::Listener;
+use crate::message::ForwardedRequest;
+use crate::pull::Pull;
+use crate::snapshot::MountId;
+use crate::source::{Offer, Source};
+
+/// A connection and its state.
+pub(crate) struct Connection {
+    /// Its descriptor; `None` while a pull is still connecting.
+    pub(crate) socket: Option<Socket>,
+    /// The far end as shown to people and logs: a trusted proxy's word counts.
+    pub(crate) peer: SocketAddr,
+    /// Whether a send is in flight.
+    pub(crate) sending: bool,
+    /// Whether the machine receives for it.
+    pub(crate) receiving: bool,
+    /// Close as soon as `output` has gone out.
+    pub(crate) close_after_output: bool,
+    /// Whether a timer entry is armed.
+    pub(crate) armed: bool,
+    /// When something must have happened; what, depends on the state.
+    pub(crate) deadline: Option<Instant>,
+    /// When it was accepted.
+    pub(crate) since: Instant,
+    /// Bytes handed to the kernel and taken by it.
+    pub(crate) bytes_sent: u64,
+    /// What it is doing.
+    pub(crate) state: State,
+    /// Received bytes that nobody has taken yet.
+    pub(crate) input: Vec<u8>,
+    /// What waits for the send in flight to end.
+    pub(crate) output: Gather,
+    /// What the access log will say of its request.
+    pub(crate) record: Option<Box<Record>>,
+}
+
+/// What a connection is doing.
+pub(crate) enum State {
+    /// Reading a PROXY protocol header, then a request head.
+    Head(Box<Head>),
+    /// Reading an ICY v1 password and head.
+    V1(Box<V1>),
+    /// Reading the body of a request for control.
+    Body(Box<Body>),
+    /// Waiting for control's answer.
+    Asking(Asking),
+    /// At home on a mount that has no session yet.
+    Parked(Parked),
+    /// Sending an answer, then closing.
+    Answering,
+    /// Feeding a mount.
+    Source(Box<Source>),
+    /// Hearing a mount.
+    Listener(Listener),
+    /// Connecting to upstream, or reading its answer's head.
+    Pull(Box<Pull>),
+    /// `Op::Close` is submitted.
+    Closing,
+}
+
+/// State of a connection that has not asked for anything yet.
+pub(crate) struct Head {
+    /// Finds the end of the head.
+    pub(crate) decoder: RequestDecoder,
+    /// Whether a PROXY protocol header comes first.
+    pub(crate) expects_proxy_header: bool,
+}
+
+/// State of a SHOUTcast source before it is a source.
+pub(crate) struct V1 {
+    /// Password line, then head.
+    pub(crate) decoder: V1Decoder,
+    /// The mount it gets unless its password line names one.
+    pub(crate) mount: String,
+}
+
+/// A request for control whose body is still coming in.
+pub(crate) struct Body {
+    /// The body's framing.
+    pub(crate) decoder: RequestDecoder,
+    /// What is known so far.
+    pub(crate) request: ForwardedRequest,
+}
+
+/// What a connection waits for control to say.
+pub(crate) enum Asking {
+    /// Whether the mount is its own.
+    Claim(Box<Offer>),
+    /// Whether it may listen, and how.
+    Admit {
+        /// Whether it wants titles.
+        titled: bool,
+    },
+    /// The answer to its request.
+    Answer,
+}
+
+/// A listener that waits for its mount to have a session.
+#[derive(Clone)]
+pub(crate) struct Parked {
+    pub(crate) home: MountId,
+    pub(crate) titled: bool,
+}
+
+/// What is kept of a request for its line in the access log.
+pub(crate) struct Record {
+    /// `GET`.
+    pub(crate) method: String,
+    /// The path as asked, without query.
+    pub(crate) path: String,
+    /// `HTTP/1.1`.
+    pub(crate) protocol: &'static str,
+    /// `Referer`.
+    pub(crate) referer: Option<String>,
+    /// `User-Agent`.
+    pub(crate) agent: Option<String>,
+    /// The user of Basic credentials.
+    pub(crate) user: Option<String>,
+    /// The status answered.
+    pub(crate) status: u16,
+}
+
+impl Connection {
+    /// A connection that was just made.
+    pub(crate) fn new(peer: SocketAddr, now: Instant, state: State) -> Self {
+        Connection {
+            socket: None,
+            peer,
+            sending: false,
+            receiving: false,
+            close_after_output: false,
+            armed: false,
+            deadline: None,
+            since: now,
+            bytes_sent: 0,
+            state,
+            input: Vec::new(),
+            output: Gather::new(),
+            record: None,
+        }
+    }
+
+    /// Adds to what goes out next.
+    pub(crate) fn push(&mut self, piece: Piece) {
+        self.output.push(piece);
+    }
+
+    /// The `User-Agent` of its request.
+    pub(crate) fn agent(&self) -> Option<&str> {
+        self.record.as_ref().and_then(|record| record.agent.as_deref())
+    }
+
+    /// Whether it has asked for something already.
+    pub(crate) fn is_closing(&self) -> bool {
+        matches!(self.state, State::Closing)
+    }
+}

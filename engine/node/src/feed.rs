@@ -1,0 +1,286 @@
+//! A feed: one rendition of one session as this shard holds it.
+//!
+//! The plain rendition comes from the source, or chunk by chunk from the shard that has it. The
+//! titled one is derived from it on each shard that has titled listeners: it shares the chunks, so
+//! that only titles and never title blocks cross cores.
+//!
+//! The window holds references to the chunks; listeners are cursors into it, spread over *phases*
+//! so that each tick serves a slice of them. At the owner, other shards that have listeners are
+//! cursors too: whoever is behind the window has lost its place, and nobody waits for him.
+//!
+//! * A listener is in exactly one phase of one feed; `Listener::position` is its place there.
+//! * A feed without listeners and subscribers goes away, unless its source is on this shard.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use media_mount::{Chunk, Titled, Window, WindowLimits};
+use shards_runtime::{ShardId, Token};
+
+use crate::message::Message;
+use crate::snapshot::{Session, SessionId};
+
+/// Width of a flush slot: listeners of one phase are served together. Milliseconds.
+pub(crate) const PHASE_MS: u64 = 10;
+
+/// Which of a session's two byte streams: the source's own, or the one with title blocks inside.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
+pub(crate) enum Rendition {
+    /// As the source sent it, framed.
+    Plain,
+    /// With a title block every `metaint` bytes.
+    Titled,
+}
+
+/// Names a window: one rendition of one session.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
+pub(crate) struct FeedKey {
+    pub(crate) session: SessionId,
+    pub(crate) rendition: Rendition,
+}
+
+/// Where a feed's chunks come from.
+pub(crate) enum Role {
+    /// The source is here; these shards want its chunks.
+    Owner(Vec<Subscriber>),
+    /// Another shard sends them.
+    Subscriber,
+    /// They are made from the plain feed's.
+    Derived,
+}
+
+/// A shard that hears a feed of ours.
+pub(crate) struct Subscriber {
+    shard: ShardId,
+    /// Next offset to send.
+    cursor: u64,
+    /// Preludes before this count of all preludes ever set have been sent.
+    preludes_sent: u64,
+    end_sent: bool,
+}
+
+/// A numbered history of something that is in force from an offset on.
+#[derive(Default)]
+struct History {
+    /// Number of the first entry kept.
+    first: u64,
+    entries: VecDeque<(u64, Bytes)>,
+}
+
+/// One rendition of one session on this shard.
+pub(crate) struct Feed {
+    pub(crate) key: FeedKey,
+    pub(crate) session: Session,
+    pub(crate) window: Window,
+    pub(crate) role: Role,
+    /// Nothing more will come.
+    pub(crate) ended_at: Option<Instant>,
+    /// Some listener's home is routed elsewhere: look at each when it is served.
+    pub(crate) rerouted: bool,
+    /// Since when nobody has heard it.
+    pub(crate) idle_since: Option<Instant>,
+    /// Sent to listeners here.
+    pub(crate) bytes_sent: u64,
+    pub(crate) slow_listeners: u64,
+    pub(crate) burst_bytes: u64,
+    /// The titled feed made from this plain one, and its maker.
+    pub(crate) titled: Option<(Token, Box<Titled>)>,
+    /// The session's current title block; kept by the plain feed.
+    pub(crate) title_block: Bytes,
+    phases: Vec<Vec<Token>>,
+    next_phase: usize,
+    listeners_count: usize,
+    preludes: History,
+}
+
+impl Feed {
+    pub(crate) fn new(
+        key: FeedKey,
+        session: Session,
+        role: Role,
+        limits: WindowLimits,
+        timing: (u64, u64),
+        now: Instant,
+    ) -> Self {
+        let (flush_ms, burst_bytes) = timing;
+        let phases_count = (flush_ms / PHASE_MS).max(1) as usize;
+        Feed {
+            key,
+            session,
+            window: Window::new(limits),
+            role,
+            ended_at: None,
+            rerouted: false,
+            idle_since: Some(now),
+            bytes_sent: 0,
+            slow_listeners: 0,
+            burst_bytes,
+            titled: None,
+            title_block: Bytes::new(),
+            phases: (0..phases_count).map(|_| Vec::new()).collect(),
+            next_phase: 0,
+            listeners_count: 0,
+            preludes: History::default(),
+        }
+    }
+
+    /// Takes a listener in; the answer is its phase and its place there.
+    pub(crate) fn add(&mut self, token: Token) -> (u16, u32) {
+        let phase = self.next_phase;
+        self.next_phase = (phase + 1) % self.phases.len();
+        self.phases[phase].push(token);
+        self.listeners_count += 1;
+        self.idle_since = None;
+        (phase as u16, (self.phases[phase].len() - 1) as u32)
+    }
+
+    /// Lets a listener go. Whoever took its place is returned, to be told of it.
+    pub(crate) fn remove(&mut self, phase: u16, position: u32, now: Instant) -> Option<Token> {
+        let phase = &mut self.phases[usize::from(phase)];
+        phase.swap_remove(position as usize);
+        self.listeners_count -= 1;
+        if self.listeners_count == 0 {
+            self.idle_since = Some(now);
+        }
+        phase.get(position as usize).copied()
+    }
+
+    pub(crate) fn listeners_count(&self) -> usize {
+        self.listeners_count
+    }
+
+    pub(crate) fn phases_count(&self) -> usize {
+        self.phases.len()
+    }
+
+    /// The listeners of a phase.
+    pub(crate) fn phase(&self, phase: usize) -> &[Token] {
+        &self.phases[phase]
+    }
+
+    /// Takes the next chunk. False: there was a gap, and the window begins anew.
+    pub(crate) fn push(&mut self, chunk: Chunk) -> bool {
+        let contiguous = self.window.push(chunk).is_ok();
+        let oldest = self.window.oldest();
+        self.preludes.forget(oldest);
+        contiguous
+    }
+
+    pub(crate) fn set_prelude(&mut self, from_offset: u64, prelude: Bytes) {
+        self.window.set_prelude(from_offset, prelude.clone());
+        self.preludes.entries.push_back((from_offset, prelude));
+    }
+
+    /// A shard wants this feed: it starts where a listener with a burst would.
+    pub(crate) fn subscribe(&mut self, shard: ShardId) {
+        let join = self.window.join(self.burst_bytes);
+        let cursor = join.map_or(self.window.head(), |join| join.cursor.offset());
+        let preludes_sent = self.preludes.first;
+        let Role::Owner(subscribers) = &mut self.role else { return };
+        subscribers.retain(|subscriber| subscriber.shard != shard);
+        subscribers.push(Subscriber { shard, cursor, preludes_sent, end_sent: false });
+    }
+
+    /// The shards that hear it.
+    pub(crate) fn subscribers(&self) -> Vec<ShardId> {
+        match &self.role {
+            Role::Owner(subscribers) => subscribers.iter().map(|s| s.shard).collect(),
+            Role::Subscriber | Role::Derived => Vec::new(),
+        }
+    }
+
+    pub(crate) fn unsubscribe(&mut self, shard: ShardId) {
+        if let Role::Owner(subscribers) = &mut self.role {
+            subscribers.retain(|subscriber| subscriber.shard != shard);
+        }
+    }
+
+    /// Sends subscribers what they have not had, as far as their queues take it. Returns chunks
+    /// sent and whether somebody still waits.
+    pub(crate) fn publish(
+        &mut self,
+        mut send: impl FnMut(ShardId, Message) -> Result<(), Message>,
+    ) -> Published {
+        let mut published = Published::default();
+        let Role::Owner(subscribers) = &mut self.role else { return published };
+        let ended = self.ended_at.is_some();
+        let session = self.key.session;
+        for subscriber in subscribers.iter_mut().filter(|subscriber| !subscriber.end_sent) {
+            let shard = subscriber.shard;
+            let mut refused = false;
+            for (number, (from_offset, prelude)) in self.preludes.since(subscriber.preludes_sent) {
+                let (from_offset, prelude) = (*from_offset, prelude.clone());
+                if send(shard, Message::Prelude { session, from_offset, prelude }).is_err() {
+                    refused = true;
+                    break;
+                }
+                subscriber.preludes_sent = number + 1;
+            }
+            if !refused {
+                for chunk in self.window.chunks(subscriber.cursor) {
+                    let next = chunk.end();
+                    if send(shard, Message::Publish { session, chunk }).is_err() {
+                        refused = true;
+                        break;
+                    }
+                    subscriber.cursor = next;
+                    published.chunks_count += 1;
+                }
+            }
+            if !refused && ended {
+                refused = send(shard, Message::FeedEnd(session)).is_err();
+                subscriber.end_sent = !refused;
+            }
+            published.waiting |= refused;
+            published.refusals_count += u64::from(refused);
+        }
+        published
+    }
+
+    /// Whether nobody needs it: no source here, no listener, no subscriber.
+    pub(crate) fn is_forsaken(&self, now: Instant, linger: Duration) -> bool {
+        let subscribed = match &self.role {
+            Role::Owner(subscribers) => {
+                if self.ended_at.is_none() {
+                    return false;
+                }
+                subscribers.iter().any(|subscriber| !subscriber.end_sent)
+            }
+            Role::Subscriber | Role::Derived => false,
+        };
+        if self.titled.is_some() {
+            return false;
+        }
+        let idle = self.idle_since.is_some_and(|since| now >= since + linger);
+        let long_over = self.ended_at.is_some_and(|at| now >= at + ENDED_LINGER);
+        self.listeners_count == 0 && idle && (!subscribed || long_over)
+    }
+}
+
+/// How long an ended feed waits for subscribers that are behind.
+const ENDED_LINGER: Duration = Duration::from_secs(5);
+
+/// What [`Feed::publish`] did.
+#[derive(Default)]
+pub(crate) struct Published {
+    pub(crate) chunks_count: u64,
+    pub(crate) refusals_count: u64,
+    pub(crate) waiting: bool,
+}
+
+impl History {
+    /// Entries from a number on, with their numbers.
+    fn since(&self, number: u64) -> impl Iterator<Item = (u64, &(u64, Bytes))> {
+        let skip = number.saturating_sub(self.first) as usize;
+        (self.first + skip as u64..).zip(self.entries.iter().skip(skip))
+    }
+
+    /// Drops entries that a later one replaces for every offset still in the window.
+    fn forget(&mut self, oldest: u64) {
+        while self.entries.len() > 1 && self.entries[1].0 <= oldest {
+            self.entries.pop_front();
+            self.first += 1;
+        }
+    }
+}

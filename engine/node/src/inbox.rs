@@ -1,0 +1,337 @@
+//! What other participants of the mesh say to this shard.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use shards_runtime::{Context, Io, Op, ShardId, Token};
+
+use crate::connection::{Asking, State};
+use crate::fanout::{Listener, Visit};
+use crate::feed::Role;
+use crate::message::{EndCause, ListenerRow, Message, PullFailure, Verdict};
+use crate::node::Node;
+use crate::snapshot::{MountId, Session, SessionId, Snapshot};
+use crate::stats::{SessionStats, ShardStats};
+
+impl Node {
+    /// Handles one message.
+    pub(crate) fn message<I: Io>(
+        &mut self,
+        cx: &mut Context<'_, I, Message>,
+        from: ShardId,
+        message: Message,
+    ) {
+        match message {
+            Message::Subscribe(session) => self.subscribed(cx, from, session),
+            Message::Unsubscribe(session) => {
+                if let Some(feed) = self.plain_feed(session) {
+                    feed.unsubscribe(from);
+                }
+            }
+            Message::Publish { session, chunk } => {
+                if !self.push_chunk(session, chunk) {
+                    self.counters.feed_gaps += 1;
+                }
+            }
+            Message::Prelude { session, from_offset, prelude } => {
+                if let Some(feed) = self.plain_feed(session) {
+                    feed.set_prelude(from_offset, prelude);
+                }
+            }
+            Message::Title { session, block } => self.set_title_block(session, block),
+            Message::FeedEnd(session) => self.feed_ended(cx.now(), session),
+            Message::Snapshot(snapshot) => self.snapshot_came(cx, snapshot),
+            Message::Verdict { ask, verdict } => self.verdict(cx, ask, *verdict),
+            Message::SetTitle { session, title } => self.set_title(cx, session, *title),
+            Message::KillSource(session) => {
+                if let Some(token) = self.sources.get(&session).copied() {
+                    self.end_source(cx, token, EndCause::Killed);
+                }
+            }
+            Message::KillListener { request, id } => {
+                let found = self.connections.iter().find(|(_, connection)| {
+                    matches!(&connection.state, State::Listener(listener) if listener.id == id)
+                });
+                let found = found.map(|(token, _)| token);
+                if let Some(token) = found {
+                    self.close(cx, token);
+                }
+                let answer = Message::KillResult { request, found: found.is_some() };
+                cx.send_surely(cx.control(), answer);
+            }
+            Message::ListListeners { request, mount } => {
+                let listeners = Box::new(self.list_listeners(cx, mount));
+                cx.send_surely(cx.control(), Message::Listeners { request, listeners });
+            }
+            Message::MoveListeners { from, to } => self.move_listeners(from, to),
+            Message::StartPull(order) => self.start_pull(cx, *order),
+            Message::StopPull(mount) => self.stop_pull(cx, mount),
+            Message::Drain { within_ms } => self.start_drain(cx, within_ms),
+            Message::Ask { .. }
+            | Message::SourceEnded { .. }
+            | Message::StreamNews { .. }
+            | Message::Left(_)
+            | Message::PullFailed { .. }
+            | Message::Stats(_)
+            | Message::Listeners { .. }
+            | Message::KillResult { .. }
+            | Message::Drained => unreachable!("a message for control came to a shard"),
+        }
+    }
+
+    /// A shard wants a feed of ours; if its session is over, it is told so.
+    fn subscribed<I: Io>(
+        &mut self,
+        cx: &mut Context<'_, I, Message>,
+        from: ShardId,
+        session: SessionId,
+    ) {
+        match self.plain_feed(session) {
+            Some(feed) if matches!(feed.role, Role::Owner(_)) => {
+                feed.subscribe(from);
+                let block = feed.title_block.clone();
+                cx.send_surely(from, Message::Title { session, block });
+            }
+            _ => cx.send_surely(from, Message::FeedEnd(session)),
+        }
+    }
+
+    /// The policy changed.
+    fn snapshot_came<I: Io>(&mut self, cx: &mut Context<'_, I, Message>, snapshot: Arc<Snapshot>) {
+        assert!(snapshot.version > self.snapshot.version, "snapshots come in order");
+        self.snapshot = snapshot;
+        self.routes_follow_snapshot(cx);
+    }
+
+    /// Compares where each home is routed with where it was: parked listeners may start, and
+    /// feeds whose listeners have to move are marked.
+    pub(crate) fn routes_follow_snapshot<I: Io>(&mut self, cx: &mut Context<'_, I, Message>) {
+        let snapshot = self.snapshot.clone();
+        let mut changed = Vec::new();
+        let mut routes = BTreeMap::new();
+        for entry in snapshot.mounts.values() {
+            let route = entry.route.as_ref().map(|session| session.id);
+            if self.route_id(entry.id) != route {
+                changed.push(entry.id);
+            }
+            routes.insert(entry.id, entry.route.clone());
+        }
+        let old = std::mem::replace(&mut self.routes, routes);
+        for home in changed {
+            let was = old.get(&home).and_then(Option::as_ref);
+            self.mark_rerouted(was);
+            self.wake_parked(cx, home);
+        }
+    }
+
+    fn mark_rerouted(&mut self, was: Option<&Session>) {
+        let Some(was) = was else { return };
+        for feed in self.feeds.values_mut() {
+            feed.rerouted |= feed.key.session == was.id;
+        }
+    }
+
+    fn wake_parked<I: Io>(&mut self, cx: &mut Context<'_, I, Message>, home: MountId) {
+        let Some(Some(session)) = self.routes.get(&home).cloned() else { return };
+        for token in self.parked.remove(&home).unwrap_or_default() {
+            let Some(connection) = self.connections.get_mut(token) else { continue };
+            let State::Parked(parked) = &connection.state else { continue };
+            let titled = parked.titled;
+            connection.state = State::Answering;
+            self.greet_listener(cx, token, &session, Visit { home, titled, admitted: true });
+        }
+    }
+
+    /// A parked listener leaves without having heard anything.
+    pub(crate) fn unpark<I: Io>(
+        &mut self,
+        cx: &mut Context<'_, I, Message>,
+        token: Token,
+        parked: &crate::connection::Parked,
+    ) {
+        if let Some(waiting) = self.parked.get_mut(&parked.home) {
+            waiting.retain(|other| *other != token);
+        }
+        cx.send_surely(cx.control(), Message::Left(parked.home));
+    }
+
+    /// Control answered a connection's question.
+    fn verdict<I: Io>(&mut self, cx: &mut Context<'_, I, Message>, token: Token, verdict: Verdict) {
+        let asks = self.connections.get(token).map(|c| matches!(c.state, State::Asking(_)));
+        if asks != Some(true) {
+            self.late_verdict(cx, verdict);
+            return;
+        }
+        match verdict {
+            Verdict::Granted(session) => {
+                if let Some(offer) = self.take_offer(token) {
+                    self.start_source(cx, token, *offer, session);
+                }
+            }
+            Verdict::SourceRefused(answer) => {
+                if let Some(offer) = self.take_offer(token)
+                    && let Some(order) = offer.pull_order
+                {
+                    self.refuse_pull(cx, token, &offer.mount, order, PullFailure::Refused);
+                    return;
+                }
+                self.refuse(cx, token, 403, answer);
+            }
+            Verdict::Admitted(home) => self.admitted(cx, token, home),
+            Verdict::ListenerRefused(answer) => self.refuse(cx, token, 403, answer),
+            Verdict::Answer { status, bytes } => self.refuse(cx, token, status, bytes),
+        }
+    }
+
+    /// Whoever asked is gone: what control gave is given back.
+    fn late_verdict<I: Io>(&mut self, cx: &mut Context<'_, I, Message>, verdict: Verdict) {
+        match verdict {
+            Verdict::Granted(session) => {
+                let ended = Message::SourceEnded { session, cause: EndCause::Closed };
+                cx.send_surely(cx.control(), ended);
+            }
+            Verdict::Admitted(home) => cx.send_surely(cx.control(), Message::Left(home)),
+            Verdict::SourceRefused(_) | Verdict::ListenerRefused(_) | Verdict::Answer { .. } => {}
+        }
+    }
+
+    /// Ends the asking of a claim and takes out what was offered.
+    fn take_offer(&mut self, token: Token) -> Option<Box<crate::source::Offer>> {
+        let connection = self.connections.get_mut(token)?;
+        match std::mem::replace(&mut connection.state, State::Answering) {
+            State::Asking(Asking::Claim(offer)) => {
+                self.asks_in_flight -= 1;
+                Some(offer)
+            }
+            other => {
+                connection.state = other;
+                None
+            }
+        }
+    }
+
+    fn list_listeners<I: Io>(
+        &self,
+        cx: &Context<'_, I, Message>,
+        mount: MountId,
+    ) -> Vec<ListenerRow> {
+        let now = cx.now();
+        let row = |connection: &crate::connection::Connection, listener: &Listener| ListenerRow {
+            id: listener.id,
+            peer: connection.peer,
+            agent: connection.agent().map(str::to_owned),
+            connected_s: (now - connection.since).as_secs(),
+            lag_bytes: self.feeds.get(listener.feed).map_or(0, |feed| {
+                if listener.joined { listener.cursor.lag(&feed.window) } else { 0 }
+            }),
+        };
+        let at_home =
+            self.connections.iter().filter_map(|(_, connection)| match &connection.state {
+                State::Listener(listener) if listener.home == mount => {
+                    Some(row(connection, listener))
+                }
+                _ => None,
+            });
+        at_home.collect()
+    }
+
+    fn move_listeners(&mut self, from: MountId, to: MountId) {
+        let Some(Some(target)) = self.routes.get(&to).cloned() else { return };
+        let mut moved = 0;
+        let homes: Vec<Token> = self.connections.iter().map(|(token, _)| token).collect();
+        for token in homes {
+            let Some(listener) = self.listener_mut(token) else { continue };
+            if listener.home != from {
+                continue;
+            }
+            let feed = listener.feed;
+            let Some(feed) = self.feeds.get_mut(feed) else { continue };
+            if feed.session.stream.format != target.stream.format {
+                continue;
+            }
+            feed.rerouted = true;
+            if let Some(listener) = self.listener_mut(token) {
+                listener.home = to;
+                moved += 1;
+            }
+        }
+        if let Some(count) = self.homes.get_mut(&from) {
+            *count -= moved;
+        }
+        *self.homes.entry(to).or_default() += moved;
+    }
+
+    /// What this shard tells control each second.
+    pub(crate) fn collect_stats<I: Io>(&mut self, cx: &mut Context<'_, I, Message>) -> ShardStats {
+        let mut sessions: BTreeMap<_, SessionStats> = BTreeMap::new();
+        for (_, feed) in self.feeds.iter() {
+            let session = feed.key.session;
+            let row = sessions.entry(session).or_insert(SessionStats {
+                session,
+                listeners_count: 0,
+                bytes_sent: 0,
+                slow_listeners: 0,
+                bytes_read: 0,
+            });
+            row.listeners_count += feed.listeners_count() as u64;
+            row.bytes_sent += feed.bytes_sent;
+            row.slow_listeners += feed.slow_listeners;
+        }
+        let window_bytes = self.feeds.iter().map(|(_, feed)| feed.window.bytes_held() as u64).sum();
+        let bytes_read: Vec<_> = self.sources.keys().copied().collect();
+        for session in bytes_read {
+            let bytes_read = self.source_mut(session).map_or(0, |source| source.bytes_read);
+            if let Some(row) = sessions.get_mut(&session) {
+                row.bytes_read = bytes_read;
+            }
+        }
+        let io = cx.io().counters();
+        let load = cx.load();
+        ShardStats {
+            counters: self.counters,
+            tick_us: load.tick_us.clone(),
+            ticks_count: load.ticks_count,
+            busy_us: load.busy_us,
+            io,
+            clients_count: self.connections.len() as u64,
+            listeners_count: self.homes.values().sum(),
+            sources_count: self.sources.len() as u64,
+            window_bytes,
+            sessions: sessions.into_values().collect(),
+            homes: self.homes.iter().map(|(home, count)| (*home, *count)).collect(),
+        }
+    }
+
+    /// Stops accepting; the rest has until the deadline.
+    fn start_drain<I: Io>(&mut self, cx: &mut Context<'_, I, Message>, within_ms: u32) {
+        for number in 0..self.acceptors.len() {
+            if let Some(socket) = self.acceptors[number].1.take() {
+                cx.submit(Self::acceptor_token(number), Op::Close(socket));
+            }
+        }
+        self.drain_until = Some(cx.now() + Duration::from_millis(u64::from(within_ms)));
+    }
+
+    /// While draining: closes everything at the deadline, and stops when nothing is left.
+    pub(crate) fn drain<I: Io>(&mut self, cx: &mut Context<'_, I, Message>) {
+        let Some(until) = self.drain_until else { return };
+        if self.connections.is_empty() {
+            cx.send_surely(cx.control(), Message::Drained);
+            cx.stop();
+            return;
+        }
+        if cx.now() < until {
+            return;
+        }
+        self.drain_until = Some(cx.now() + Duration::from_millis(100));
+        let tokens: Vec<Token> = self.connections.iter().map(|(token, _)| token).collect();
+        for token in tokens {
+            match self.connections.get(token).map(|connection| &connection.state) {
+                Some(State::Source(_)) => self.end_source(cx, token, EndCause::Drained),
+                Some(_) => self.close(cx, token),
+                None => {}
+            }
+        }
+    }
+}

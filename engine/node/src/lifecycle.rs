@@ -1,0 +1,367 @@
+//! What every connection does whatever it is: receive, send, time out, close, be logged.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use protocol_http::RequestDecoder;
+use protocol_icy::{AccessLine, V1Decoder, access_line};
+use shards_runtime::{Context, End, Io, Op, Piece, Socket, Token};
+
+use crate::connection::{Asking, Connection, Head, Record, State, V1};
+use crate::message::{EndCause, Message, Question};
+use crate::node::Node;
+
+/// How long control may take to answer, and a refused client to take its answer.
+const ASK_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client may take to receive a complete answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+impl Node {
+    /// A connection came in.
+    pub(crate) fn accepted<I: Io>(
+        &mut self,
+        cx: &mut Context<'_, I, Message>,
+        acceptor: usize,
+        socket: Socket,
+        peer: SocketAddr,
+    ) {
+        self.counters.connections += 1;
+        let now = cx.now();
+        let limits = &self.snapshot.config.limits;
+        let (settings, _) = &self.acceptors[acceptor];
+        let state = match &settings.v1_mount {
+            Some(mount) => State::V1(Box::new(V1 {
+                decoder: V1Decoder::new(limits.head_bytes_max),
+                mount: mount.clone(),
+            })),
+            None => State::Head(Box::new(Head {
+                decoder: RequestDecoder::new(self.http_limits()),
+                expects_proxy_header: settings.proxy_protocol,
+            })),
+        };
+        let header_timeout = Duration::from_millis(limits.header_timeout_ms);
+        let mut connection = Connection::new(peer, now, state);
+        connection.socket = Some(socket);
+        connection.deadline = Some(now + header_timeout);
+        let Ok(token) = self.connections.insert(connection) else {
+            // No slot: this can only be when the table of connections is smaller than the
+            // machine's table of sockets.
+            self.counters.connections_refused += 1;
+            cx.submit(Self::nobody(), Op::Close(socket));
+            return;
+        };
+        self.receive(cx, token);
+        self.arm(cx, token);
+        if self.is_full() {
+            self.counters.connections_refused += 1;
+            let answer = self.answers(cx).server_full();
+            self.refuse(cx, token, 403, answer);
+        }
+    }
+
+    /// Bytes of a connection came in.
+    pub(crate) fn received<I: Io>(
+        &mut self,
+        cx: &mut Context<'_, I, Message>,
+        token: Token,
+        bytes: &[u8],
+    ) {
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        match &mut connection.state {
+            State::Source(_) => self.source_bytes(cx, token, bytes),
+            State::Head(_) | State::V1(_) | State::Body(_) | State::Pull(_) => {
+                connection.input.extend_from_slice(bytes);
+                self.input_grew(cx, token);
+            }
+            State::Asking(Asking::Claim(_)) => {
+                connection.input.extend_from_slice(bytes);
+                if connection.input.len() >= crate::source::CLAIM_INPUT_BYTES_MAX {
+                    let socket = connection.socket.expect("it received");
+                    cx.submit(token, Op::Pause(socket));
+                }
+            }
+            // Whoever listens, or waits for an answer, has nothing to say that matters.
+            State::Asking(_)
+            | State::Parked(_)
+            | State::Answering
+            | State::Listener(_)
+            | State::Closing => {}
+        }
+    }
+
+    /// Receiving stopped.
+    pub(crate) fn receive_ended<I: Io>(
+        &mut self,
+        cx: &mut Context<'_, I, Message>,
+        token: Token,
+        end: End,
+    ) {
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        connection.receiving = false;
+        let failed = match end {
+            End::Paused => {
+                if matches!(connection.state, State::Source(_)) {
+                    self.receive(cx, token);
+                }
+                return;
+            }
+            End::Eof => false,
+            End::Failed(_) => true,
+        };
+        match &connection.state {
+            State::Source(_) => {
+                let cause = if failed { EndCause::Failed } else { EndCause::Closed };
+                self.end_source(cx, token, cause);
+            }
+            // A client may close its direction after asking, and still wants the answer.
+            State::Answering | State::Asking(Asking::Answer) if !failed => {}
+            State::Pull(_) => self.pull_failed(cx, token, "upstream closed the connection"),
+            _ => self.close(cx, token),
+        }
+    }
+
+    /// A send is done.
+    pub(crate) fn sent<I: Io>(
+        &mut self,
+        cx: &mut Context<'_, I, Message>,
+        token: Token,
+        result: io::Result<usize>,
+    ) {
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        connection.sending = false;
+        if connection.is_closing() {
+            return;
+        }
+        let Ok(bytes) = result else {
+            match connection.state {
+                State::Source(_) => self.end_source(cx, token, EndCause::Failed),
+                _ => self.close(cx, token),
+            }
+            return;
+        };
+        connection.bytes_sent += bytes as u64;
+        if let State::Listener(_) = connection.state {
+            self.listener_sent(token, bytes);
+            return;
+        }
+        self.send_output(cx, token);
+    }
+
+    /// Sends what waits in `output`, or closes when that was all.
+    pub(crate) fn send_output<I: Io>(&mut self, cx: &mut Context<'_, I, Message>, token: Token) {
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        let Some(socket) = connection.socket else { return };
+        if connection.sending || connection.is_closing() {
+            return;
+        }
+        if connection.output.is_empty() {
+            if connection.close_after_output {
+                self.close(cx, token);
+            }
+            return;
+        }
+        connection.sending = true;
+        let pieces = std::mem::take(&mut connection.output);
+        cx.submit(token, Op::Send(socket, pieces));
+    }
+
+    /// Sends bytes on a connection that goes on.
+    pub(crate) fn answer_bytes<I: Io>(
+        &mut self,
+        cx: &mut Context<'_, I, Message>,
+        token: Token,
+        bytes: Bytes,
+    ) {
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        connection.push(Piece::Owned(bytes));
+        self.send_output(cx, token);
+    }
+
+    /// Answers with these bytes, head included, and closes.
+    pub(crate) fn refuse<I: Io>(
+        &mut self,
+        cx: &mut Context<'_, I, Message>,
+        token: Token,
+        status: u16,
+        answer: impl Into<Bytes>,
+    ) {
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        if connection.is_closing() {
+            return;
+        }
+        self.change_state(cx, token, State::Answering);
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        connection.input = Vec::new();
+        connection.deadline = Some(cx.now() + ANSWER_TIMEOUT);
+        connection.close_after_output = true;
+        if let Some(record) = &mut connection.record {
+            record.status = status;
+        }
+        connection.push(Piece::Owned(answer.into()));
+        self.arm(cx, token);
+        self.send_output(cx, token);
+    }
+
+    /// Asks control; the connection is parked until the verdict or the deadline.
+    pub(crate) fn ask<I: Io>(
+        &mut self,
+        cx: &mut Context<'_, I, Message>,
+        token: Token,
+        question: Question,
+        asking: Asking,
+    ) {
+        if self.asks_in_flight >= self.snapshot.config.limits.asks_in_flight_max as usize {
+            let answer = self.answers(cx).busy();
+            self.refuse(cx, token, 503, answer);
+            return;
+        }
+        self.asks_in_flight += 1;
+        self.change_state(cx, token, State::Asking(asking));
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        connection.deadline = Some(cx.now() + ASK_TIMEOUT);
+        self.arm(cx, token);
+        cx.send_surely(cx.control(), Message::Ask { ask: token, question: Box::new(question) });
+    }
+
+    /// Asks the machine to receive, unless it does.
+    pub(crate) fn receive<I: Io>(&mut self, cx: &mut Context<'_, I, Message>, token: Token) {
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        let Some(socket) = connection.socket else { return };
+        if !connection.receiving && !connection.is_closing() {
+            connection.receiving = true;
+            cx.submit(token, Op::Recv(socket));
+        }
+    }
+
+    /// Arms the timer for a connection's deadline, unless an entry is armed.
+    pub(crate) fn arm<I: Io>(&mut self, cx: &mut Context<'_, I, Message>, token: Token) {
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        if let (Some(deadline), false) = (connection.deadline, connection.armed) {
+            connection.armed = true;
+            cx.arm(deadline, token);
+        }
+    }
+
+    /// A timer entry fired.
+    pub(crate) fn timer<I: Io>(&mut self, cx: &mut Context<'_, I, Message>, token: Token) {
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        connection.armed = false;
+        let Some(deadline) = connection.deadline else { return };
+        if cx.now() < deadline {
+            self.arm(cx, token);
+            return;
+        }
+        connection.deadline = None;
+        match &connection.state {
+            State::Head(_) | State::V1(_) | State::Body(_) => {
+                self.counters.request_timeouts += 1;
+                let said_something = !connection.input.is_empty();
+                match said_something {
+                    true => {
+                        let answer = self.answers(cx).request_timeout();
+                        self.refuse(cx, token, 408, answer);
+                    }
+                    false => self.close(cx, token),
+                }
+            }
+            State::Asking(_) => {
+                self.counters.ask_timeouts += 1;
+                let answer = self.answers(cx).busy();
+                self.refuse(cx, token, 503, answer);
+            }
+            State::Parked(_) => {
+                let answer = self.answers(cx).not_found();
+                self.refuse(cx, token, 404, answer);
+            }
+            State::Source(source) => {
+                tracing::warn!(session = source.session.0, "source sent nothing in time");
+                self.end_source(cx, token, EndCause::TimedOut);
+            }
+            State::Listener(_) => {
+                self.counters.listeners_expired += 1;
+                self.close(cx, token);
+            }
+            State::Pull(_) => self.pull_failed(cx, token, "no answer in time"),
+            State::Answering => self.close(cx, token),
+            State::Closing => {}
+        }
+    }
+
+    /// Ends a connection: its role, its log line, its socket. The slot stays until `Closed`.
+    pub(crate) fn close<I: Io>(&mut self, cx: &mut Context<'_, I, Message>, token: Token) {
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        match connection.state {
+            State::Closing => return,
+            // Its end tells control and comes back here.
+            State::Source(_) => return self.end_source(cx, token, EndCause::Killed),
+            _ => {}
+        }
+        self.change_state(cx, token, State::Closing);
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        connection.deadline = None;
+        connection.input = Vec::new();
+        connection.output.clear();
+        let socket = connection.socket;
+        self.write_log(cx, token);
+        match socket {
+            Some(socket) => cx.submit(token, Op::Close(socket)),
+            None => cx.submit(token, Op::CancelConnect),
+        }
+    }
+
+    /// Puts a connection into another state, and undoes what the old one held elsewhere.
+    pub(crate) fn change_state<I: Io>(
+        &mut self,
+        cx: &mut Context<'_, I, Message>,
+        token: Token,
+        state: State,
+    ) {
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        match std::mem::replace(&mut connection.state, state) {
+            State::Listener(listener) => self.end_listener(cx, &listener),
+            State::Asking(_) => self.asks_in_flight -= 1,
+            State::Parked(parked) => self.unpark(cx, token, &parked),
+            State::Pull(pull) => self.end_pull(token, &pull),
+            State::Source(_) => unreachable!("a source ends by end_source"),
+            State::Head(_) | State::V1(_) | State::Body(_) => {}
+            State::Answering | State::Closing => {}
+        }
+    }
+
+    /// A socket is gone: its slot is free.
+    pub(crate) fn closed<I: Io>(&mut self, _cx: &mut Context<'_, I, Message>, token: Token) {
+        if let Some(connection) = self.connections.remove(token) {
+            assert!(connection.is_closing(), "only what was closed is gone");
+        }
+    }
+
+    fn write_log<I: Io>(&mut self, cx: &mut Context<'_, I, Message>, token: Token) {
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        let Some(record) = connection.record.take() else { return };
+        let Some(log) = &mut self.log else { return };
+        let Record { method, path, protocol, referer, agent, user, status } = *record;
+        let line = access_line(&AccessLine {
+            peer: connection.peer.ip(),
+            user: user.as_deref(),
+            unix_seconds: cx.wall_clock().as_secs(),
+            method: &method,
+            path: &path,
+            protocol,
+            status,
+            bytes: connection.bytes_sent,
+            referer: referer.as_deref(),
+            agent: agent.as_deref(),
+            duration_s: (cx.now() - connection.since).as_secs(),
+        });
+        if !log.append(line) {
+            self.counters.log_lines_dropped += 1;
+        }
+    }
+
+    /// A token for operations whose completion interests nobody.
+    fn nobody() -> Token {
+        Token { slot: u32::MAX, generation: u32::MAX }
+    }
+}

@@ -1,0 +1,247 @@
+//! The node: what a shard of Skywave does, as a [`Service`].
+//!
+//! This file holds the tables and turns events into calls; what the calls do stands in the files
+//! beside it: `request` (heads and routes), `source`, `fanout` (listeners), `pull`, `inbox`
+//! (messages), `lifecycle` (sending, receiving, closing).
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use shards_runtime::{
+    BindOptions, Completion, Context, Io, Op, Service, ShardId, Slab, Socket, Token,
+};
+
+use crate::connection::Connection;
+use crate::fanout::Due;
+use crate::feed::{Feed, FeedKey};
+use crate::message::Message;
+use crate::snapshot::{MountId, Session, SessionId, Snapshot};
+use crate::stats::Counters;
+
+/// Acceptors' tokens stand above all connections' slots.
+const ACCEPTOR_SLOT_BASE: u32 = 0xFFFF_0000;
+/// How long a feed that nobody hears stays subscribed.
+const FEED_LINGER: Duration = Duration::from_secs(2);
+/// How often counters go to control and feeds are looked over.
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+
+/// Where finished requests are written down; the shard's end of the access log.
+pub trait LogSink: Send {
+    /// Takes a line without blocking; false when there was no room.
+    fn append(&mut self, line: String) -> bool;
+}
+
+/// An address this node accepts connections on.
+#[derive(Clone, Debug)]
+pub struct Acceptor {
+    /// Where.
+    pub address: SocketAddr,
+    /// For v6: no v4-mapped clients.
+    pub v6_only: bool,
+    /// Connections begin with a PROXY protocol header.
+    pub proxy_protocol: bool,
+    /// ICY v1 sources connect here; they feed this mount unless their password line names one.
+    pub v1_mount: Option<String>,
+}
+
+/// One shard's whole state.
+pub struct Node {
+    pub(crate) me: ShardId,
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) connections: Slab<Connection>,
+    pub(crate) feeds: Slab<Feed>,
+    pub(crate) feed_index: BTreeMap<FeedKey, Token>,
+    /// Sources of this shard, by session.
+    pub(crate) sources: BTreeMap<SessionId, Token>,
+    /// Pulls of this shard that are connecting or running, by mount.
+    pub(crate) pulls: BTreeMap<MountId, Token>,
+    /// What each home is routed to, as acted upon.
+    pub(crate) routes: BTreeMap<MountId, Option<Session>>,
+    /// Listeners at home on each mount.
+    pub(crate) homes: BTreeMap<MountId, u64>,
+    /// Listeners that wait for their home to be routed somewhere.
+    pub(crate) parked: BTreeMap<MountId, Vec<Token>>,
+    pub(crate) dirty_sources: Vec<Token>,
+    pub(crate) hasty: VecDeque<Token>,
+    pub(crate) due: VecDeque<Due>,
+    pub(crate) slot: u64,
+    pub(crate) started: Instant,
+    pub(crate) listener_numbers: u64,
+    pub(crate) asks_in_flight: usize,
+    pub(crate) counters: Counters,
+    /// Set while draining: when to close what is left.
+    pub(crate) drain_until: Option<Instant>,
+    pub(crate) log: Option<Box<dyn LogSink>>,
+    pub(crate) acceptors: Vec<(Acceptor, Option<Socket>)>,
+    /// When to offer subscribers again what found their queues full.
+    pub(crate) publish_again_at: Option<Instant>,
+    housekeeping_at: Instant,
+}
+
+impl Node {
+    /// A node that has not started. `snapshot` is the first policy; `now` is its start.
+    #[must_use]
+    pub fn new(
+        snapshot: Arc<Snapshot>,
+        acceptors: Vec<Acceptor>,
+        log: Option<Box<dyn LogSink>>,
+        now: Instant,
+    ) -> Self {
+        let limits = &snapshot.config.limits;
+        let connections_max = limits.sockets_per_shard_max as usize;
+        Node {
+            me: ShardId(0),
+            connections: Slab::new(connections_max),
+            feeds: Slab::new(limits.mounts_max as usize * 4),
+            feed_index: BTreeMap::new(),
+            sources: BTreeMap::new(),
+            pulls: BTreeMap::new(),
+            routes: BTreeMap::new(),
+            homes: BTreeMap::new(),
+            parked: BTreeMap::new(),
+            dirty_sources: Vec::new(),
+            hasty: VecDeque::new(),
+            due: VecDeque::new(),
+            slot: 0,
+            started: now,
+            listener_numbers: 0,
+            asks_in_flight: 0,
+            counters: Counters::default(),
+            drain_until: None,
+            log,
+            acceptors: acceptors.into_iter().map(|acceptor| (acceptor, None)).collect(),
+            publish_again_at: None,
+            housekeeping_at: now + HOUSEKEEPING,
+            snapshot,
+        }
+    }
+
+    /// The running session of this number, as the snapshot has it.
+    pub(crate) fn session(&self, id: SessionId) -> Option<&Session> {
+        let up = |entry: &Arc<crate::snapshot::MountEntry>| {
+            entry.up.as_ref().is_some_and(|session| session.id == id)
+        };
+        self.snapshot.mounts.values().find(|entry| up(entry))?.up.as_ref()
+    }
+
+    /// The settings of a mount; the defaults when it is gone.
+    pub(crate) fn settings_of(&self, mount: MountId) -> Arc<engine_config::Mount> {
+        match self.snapshot.mount(mount) {
+            Some(entry) => entry.settings.clone(),
+            None => Arc::new(self.snapshot.config.mount_defaults.clone()),
+        }
+    }
+
+    /// How long a listener of a mount may stay, if its operator set a limit.
+    pub(crate) fn longest_stay(&self, mount: MountId) -> Option<Duration> {
+        self.settings_of(mount).listener_duration_max_s.map(Duration::from_secs)
+    }
+
+    /// Sends the counters, lets go of feeds that nobody needs. Once a second.
+    fn keep_house<I: Io>(&mut self, cx: &mut Context<'_, I, Message>) {
+        let now = cx.now();
+        self.housekeeping_at = now + HOUSEKEEPING;
+        let forsaken = |feed: &Feed| feed.is_forsaken(now, FEED_LINGER);
+        let gone: Vec<Token> =
+            self.feeds.iter().filter(|(_, feed)| forsaken(feed)).map(|(token, _)| token).collect();
+        for token in gone {
+            let feed = self.feeds.remove(token).expect("listed above");
+            self.feed_index.remove(&feed.key);
+            self.feed_gone(cx, &feed);
+        }
+        let stats = self.collect_stats(cx);
+        cx.send_surely(cx.control(), Message::Stats(Box::new(stats)));
+    }
+
+    fn acceptor_number(token: Token) -> Option<usize> {
+        token.slot.checked_sub(ACCEPTOR_SLOT_BASE).map(|number| number as usize)
+    }
+
+    pub(crate) fn acceptor_token(number: usize) -> Token {
+        Token { slot: ACCEPTOR_SLOT_BASE + number as u32, generation: 0 }
+    }
+}
+
+impl<I: Io> Service<I> for Node {
+    type Message = Message;
+
+    fn on_start(&mut self, cx: &mut Context<'_, I, Message>) {
+        self.me = cx.me();
+        for number in 0..self.acceptors.len() {
+            let (acceptor, _) = &self.acceptors[number];
+            let options = BindOptions { shared: true, v6_only: acceptor.v6_only, backlog: 0 };
+            let address = acceptor.address;
+            match cx.io().listen(address, options) {
+                Ok((socket, _)) => {
+                    self.acceptors[number].1 = Some(socket);
+                    cx.submit(Self::acceptor_token(number), Op::Accept(socket));
+                }
+                // The server binds every address once before the shards start, so that this is
+                // a race with another program, and said as such.
+                Err(error) => tracing::error!(%address, %error, "cannot listen"),
+            }
+        }
+        self.routes_follow_snapshot(cx);
+    }
+
+    fn on_completion(
+        &mut self,
+        cx: &mut Context<'_, I, Message>,
+        completion: Completion<I::Buffer>,
+    ) {
+        match completion {
+            Completion::Accepted { token, socket, peer } => {
+                let number = Self::acceptor_number(token).expect("an acceptor's token");
+                self.accepted(cx, number, socket, peer);
+            }
+            Completion::AcceptFailed { error, .. } => {
+                self.counters.accepts_failed += 1;
+                tracing::warn!(%error, "cannot accept a connection");
+            }
+            Completion::Received { token, buffer } => self.received(cx, token, &buffer),
+            Completion::Ended { token, end } => self.receive_ended(cx, token, end),
+            Completion::Sent { token, result } => self.sent(cx, token, result),
+            Completion::Connected { token, result } => self.pull_connected(cx, token, result),
+            Completion::Closed { token } => self.closed(cx, token),
+            Completion::ReceivedFrom { .. } => unreachable!("no datagram socket is open"),
+        }
+    }
+
+    fn on_message(&mut self, cx: &mut Context<'_, I, Message>, from: ShardId, message: Message) {
+        self.message(cx, from, message);
+    }
+
+    fn on_timer(&mut self, cx: &mut Context<'_, I, Message>, token: Token) {
+        self.timer(cx, token);
+    }
+
+    fn on_tick_end(&mut self, cx: &mut Context<'_, I, Message>) {
+        let now = cx.now();
+        self.publish_sources(now);
+        self.publish_feeds(cx);
+        self.fan_out(cx);
+        if now >= self.housekeeping_at {
+            self.keep_house(cx);
+        }
+        self.drain(cx);
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        if self.has_due() {
+            return Some(self.started);
+        }
+        let slot = self.next_slot_at();
+        [
+            Some(self.housekeeping_at),
+            slot,
+            self.publish_again_at,
+            self.next_chunk_at(),
+            self.drain_until,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+}

@@ -1,0 +1,524 @@
+//! From received bytes to what a connection will be: heads are read here, and routed.
+//!
+//! ```text
+//! PUT, SOURCE      credentials → claim (control) → source
+//! GET of a mount   → listener, at once or when control admits it
+//! OPTIONS          → answered here
+//! anything else    → control (admin, statistics, pages)
+//! ```
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol_http::{
+    BodyKind, Limits, Method, Preflight, RequestDecoder, RequestHead, ResponseWriter, Status, Step,
+    Version,
+};
+use protocol_icy::{Answers, SourceRequest, V1Step};
+use shards_runtime::{Context, Io, Piece, Token};
+
+use crate::access::{Verification, verify_password, verify_source};
+use crate::connection::{Asking, Body, Connection, Parked, Record, State};
+use crate::fanout::Visit;
+use crate::message::{ForwardedRequest, Message, Question, StreamOffer};
+use crate::node::Node;
+use crate::proxy::{ProxyStep, forwarded_for, proxy_header};
+use crate::snapshot::{MountEntry, MountId, Session, Snapshot};
+use crate::source::{Body as SourceBody, Offer};
+
+/// What a head turned out to ask for; it borrows nothing, so that the input may be consumed.
+enum Wish {
+    /// Feed this mount.
+    Source { mount: String, request: Box<SourceRequest>, body: BodyKind },
+    /// Hear this mount.
+    Listen { entry: Arc<MountEntry>, titled: bool, head_only: bool, looped: bool },
+    /// Have control answer; a body of this kind follows.
+    Forward { request: Box<ForwardedRequest>, body: BodyKind, expect_continue: bool },
+    /// Answered already, with this status.
+    Answered { status: u16, bytes: Vec<u8> },
+}
+
+impl Node {
+    /// Bounds of a connection's decoder. Bodies are bounded by whoever takes them.
+    pub(crate) fn http_limits(&self) -> Limits {
+        Limits {
+            head_bytes_max: self.snapshot.config.limits.head_bytes_max,
+            body_bytes_max: u64::MAX,
+            host_required: false,
+            ..Limits::default()
+        }
+    }
+
+    /// What every Icecast answer is made with.
+    pub(crate) fn answers<I: Io>(&self, cx: &Context<'_, I, Message>) -> Answers<'_> {
+        Answers {
+            server: &self.snapshot.config.server.server_id,
+            unix_seconds: cx.wall_clock().as_secs(),
+            extra_headers: &self.snapshot.config.http.cors_headers,
+        }
+    }
+
+    /// A connection that is reading a head or a body has more input.
+    pub(crate) fn input_grew<I: Io>(&mut self, cx: &mut Context<'_, I, Message>, token: Token) {
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        match &connection.state {
+            State::Head(head) if head.expects_proxy_header => self.proxy_input(cx, token),
+            State::Head(_) => self.head_input(cx, token),
+            State::V1(_) => self.v1_input(cx, token),
+            State::Body(_) => self.body_input(cx, token),
+            State::Pull(_) => self.pull_input(cx, token),
+            _ => {}
+        }
+    }
+
+    fn proxy_input<I: Io>(&mut self, cx: &mut Context<'_, I, Message>, token: Token) {
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        let Connection { state: State::Head(head), input, peer, .. } = connection else { return };
+        let trusted = &self.snapshot.config.server.trusted_proxies;
+        if !trusted.iter().any(|network| network.contains(peer.ip())) {
+            tracing::warn!(peer = %peer, "PROXY protocol socket: not a trusted proxy");
+            self.close(cx, token);
+            return;
+        }
+        match proxy_header(input) {
+            ProxyStep::Need => {}
+            ProxyStep::Header { peer: client, used } => {
+                if let Some(client) = client {
+                    *peer = client;
+                }
+                head.expects_proxy_header = false;
+                input.drain(..used);
+                self.head_input(cx, token);
+            }
+            ProxyStep::Malformed(reason) => {
+                tracing::warn!(peer = %peer, reason, "malformed PROXY protocol header");
+                self.close(cx, token);
+            }
+        }
+    }
+
+    fn head_input<I: Io>(&mut self, cx: &mut Context<'_, I, Message>, token: Token) {
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        let Connection { state: State::Head(head), input, peer, record, .. } = connection else {
+            return;
+        };
+        let (wish, used) = match head.decoder.decode(input) {
+            Ok(Step::Need) => return,
+            Ok(Step::Head { head, used }) => {
+                let trusted = &self.snapshot.config.server.trusted_proxies;
+                let far = |ip: IpAddr| trusted.iter().any(|network| network.contains(ip));
+                if let Some(client) = forwarded_for(peer.ip(), head.headers.iter(), far) {
+                    *peer = SocketAddr::new(client, peer.port());
+                }
+                *record = Some(Box::new(record_of(&head)));
+                let answers = Answers {
+                    server: &self.snapshot.config.server.server_id,
+                    unix_seconds: cx.wall_clock().as_secs(),
+                    extra_headers: &self.snapshot.config.http.cors_headers,
+                };
+                (wish_of(&head, *peer, &self.snapshot, &answers), used)
+            }
+            Ok(Step::Body { .. } | Step::End { .. }) => unreachable!("a head comes first"),
+            Err(refused) => {
+                self.counters.refused_requests += 1;
+                tracing::info!(peer = %peer, %refused, "refused a request");
+                let (status, answer) = (refused.status, self.answers(cx).refused(refused));
+                self.refuse(cx, token, status.0, answer);
+                return;
+            }
+        };
+        input.drain(..used);
+        match wish {
+            Wish::Answered { status, bytes } => self.refuse(cx, token, status, bytes),
+            Wish::Source { mount, request, body } => {
+                self.source_wish(cx, token, mount, *request, body);
+            }
+            Wish::Listen { looped: true, .. } => {
+                let answer = self.answers(cx).loop_detected();
+                self.refuse(cx, token, 508, answer);
+            }
+            Wish::Listen { entry, titled, head_only, .. } => {
+                self.listen_wish(cx, token, &entry, titled, head_only);
+            }
+            Wish::Forward { request, body, expect_continue } => {
+                self.forward_wish(cx, token, *request, body, expect_continue);
+            }
+        }
+    }
+
+    fn source_wish<I: Io>(
+        &mut self,
+        cx: &mut Context<'_, I, Message>,
+        token: Token,
+        mount: String,
+        request: SourceRequest,
+        body: BodyKind,
+    ) {
+        let peer = self.connections.get(token).expect("it asked").peer;
+        let verification = verify_source(&self.snapshot, &mount, request.credentials.as_ref());
+        if verification != Verification::Good {
+            self.counters.unauthorised_requests += 1;
+            if verification == Verification::Wrong {
+                tracing::warn!(%peer, mount, "a source gave wrong credentials");
+            }
+            let answer = self.answers(cx).unauthorised();
+            self.refuse(cx, token, 401, answer);
+            return;
+        }
+        if !mount.starts_with('/') || mount.len() > 1 && mount.ends_with('/') {
+            let answer = self.answers(cx).bad_mount();
+            self.refuse(cx, token, 400, answer);
+            return;
+        }
+        let connection = self.connections.get_mut(token).expect("it asked");
+        let State::Head(head) = &mut connection.state else { return };
+        let is_put = connection.record.as_ref().is_some_and(|record| record.method == "PUT");
+        if is_put && request.content_type.is_none() {
+            let answer = self.answers(cx).no_content_type();
+            self.refuse(cx, token, 403, answer);
+            return;
+        }
+        let body = match body {
+            BodyKind::Chunked | BodyKind::Length(1..) => {
+                let fresh = RequestDecoder::new(Limits::default());
+                SourceBody::Framed(Box::new(std::mem::replace(&mut head.decoder, fresh)))
+            }
+            _ => SourceBody::Raw,
+        };
+        let welcome = protocol_icy::source_welcome(request.expect_continue);
+        let stream = StreamOffer {
+            content_type: request.content_type.unwrap_or_else(|| "audio/mpeg".to_owned()),
+            info: request.stream,
+            peer,
+            agent: request.user_agent,
+            is_v1: false,
+        };
+        let metaint_in = request.metaint_in;
+        let offer = Offer { mount, stream, body, metaint_in, welcome, pull_order: None };
+        if let Some(record) = &mut self.connections.get_mut(token).expect("it asked").record {
+            record.status = 200;
+        }
+        self.claim(cx, token, offer);
+    }
+
+    fn listen_wish<I: Io>(
+        &mut self,
+        cx: &mut Context<'_, I, Message>,
+        token: Token,
+        entry: &MountEntry,
+        titled: bool,
+        head_only: bool,
+    ) {
+        if entry.settings.no_mount {
+            let answer = self.answers(cx).mount_unavailable();
+            self.refuse(cx, token, 403, answer);
+            return;
+        }
+        let must_be_admitted = entry.settings.listeners_max.is_some() || entry.route.is_none();
+        if must_be_admitted && !head_only {
+            let agent = self.connections.get(token).and_then(|c| c.agent().map(str::to_owned));
+            let question = Question::Admit { mount: entry.id, agent };
+            self.ask(cx, token, question, Asking::Admit { titled });
+            return;
+        }
+        match (&entry.route, head_only) {
+            (Some(session), false) => {
+                self.change_state(cx, token, State::Answering);
+                let visit = Visit { home: entry.id, titled, admitted: false };
+                self.greet_listener(cx, token, session, visit);
+            }
+            (Some(session), true) => {
+                let head = self.listener_head(cx, session, titled);
+                self.refuse(cx, token, 200, head);
+            }
+            (None, _) => {
+                let answer = self.answers(cx).not_found();
+                self.refuse(cx, token, 404, answer);
+            }
+        }
+    }
+
+    /// Control lets a listener in.
+    pub(crate) fn admitted<I: Io>(
+        &mut self,
+        cx: &mut Context<'_, I, Message>,
+        token: Token,
+        home: MountId,
+    ) {
+        let connection = self.connections.get_mut(token).expect("it asks");
+        let State::Asking(Asking::Admit { titled }) = connection.state else {
+            unreachable!("only a listener is admitted");
+        };
+        if let Some(Some(session)) = self.routes.get(&home).cloned() {
+            self.change_state(cx, token, State::Answering);
+            self.greet_listener(cx, token, &session, Visit { home, titled, admitted: true });
+            return;
+        }
+        self.change_state(cx, token, State::Parked(Parked { home, titled }));
+        self.parked.entry(home).or_default().push(token);
+        let connection = self.connections.get_mut(token).expect("it asks");
+        connection.deadline = Some(cx.now() + PARKED_MAX);
+        self.arm(cx, token);
+    }
+
+    /// Tells a listener what it will hear, and makes it one.
+    pub(crate) fn greet_listener<I: Io>(
+        &mut self,
+        cx: &mut Context<'_, I, Message>,
+        token: Token,
+        session: &Session,
+        mut visit: Visit,
+    ) {
+        visit.titled &= session.stream.metaint.is_some();
+        let head = self.listener_head(cx, session, visit.titled);
+        let connection = self.connections.get_mut(token).expect("a listener is connected");
+        if let Some(record) = &mut connection.record {
+            record.status = 200;
+        }
+        connection.push(Piece::Owned(head.into()));
+        self.start_listener(cx, token, session, visit);
+    }
+
+    fn listener_head<I: Io>(
+        &self,
+        cx: &Context<'_, I, Message>,
+        session: &Session,
+        titled: bool,
+    ) -> Vec<u8> {
+        let metaint = session.stream.metaint.filter(|_| titled);
+        self.answers(cx).listener_head(&session.stream.content_type, &session.stream.info, metaint)
+    }
+
+    fn forward_wish<I: Io>(
+        &mut self,
+        cx: &mut Context<'_, I, Message>,
+        token: Token,
+        request: ForwardedRequest,
+        body: BodyKind,
+        expect_continue: bool,
+    ) {
+        self.counters.forwarded_requests += 1;
+        let limits = &self.snapshot.config.limits;
+        if let BodyKind::Length(length) = body
+            && length > limits.body_bytes_max as u64
+        {
+            let answer = self.answers(cx).too_large();
+            self.refuse(cx, token, 413, answer);
+            return;
+        }
+        if matches!(body, BodyKind::None | BodyKind::Length(0)) {
+            self.ask(cx, token, Question::Http(Box::new(request)), Asking::Answer);
+            return;
+        }
+        let timeout = Duration::from_millis(limits.body_timeout_ms);
+        let connection = self.connections.get_mut(token).expect("it asked");
+        let State::Head(head) = &mut connection.state else { return };
+        let decoder = std::mem::replace(&mut head.decoder, RequestDecoder::new(Limits::default()));
+        connection.state = State::Body(Box::new(Body { decoder, request }));
+        connection.deadline = Some(cx.now() + timeout);
+        self.arm(cx, token);
+        if expect_continue {
+            self.answer_bytes(cx, token, bytes::Bytes::from_static(protocol_http::CONTINUE));
+        }
+        self.body_input(cx, token);
+    }
+
+    fn body_input<I: Io>(&mut self, cx: &mut Context<'_, I, Message>, token: Token) {
+        let body_bytes_max = self.snapshot.config.limits.body_bytes_max;
+        loop {
+            let Some(connection) = self.connections.get_mut(token) else { return };
+            let Connection { state: State::Body(body), input, .. } = connection else { return };
+            match body.decoder.decode(input) {
+                Ok(Step::Need) => return,
+                Ok(Step::Body { range, used }) => {
+                    body.request.body.extend_from_slice(&input[range]);
+                    input.drain(..used);
+                    if body.request.body.len() > body_bytes_max {
+                        let answer = self.answers(cx).too_large();
+                        self.refuse(cx, token, 413, answer);
+                        return;
+                    }
+                }
+                Ok(Step::End { .. }) => {
+                    let state = std::mem::replace(&mut connection.state, State::Answering);
+                    let State::Body(body) = state else { unreachable!("matched above") };
+                    let question = Question::Http(Box::new(body.request));
+                    self.ask(cx, token, question, Asking::Answer);
+                    return;
+                }
+                Ok(Step::Head { .. }) => unreachable!("its head is done"),
+                Err(refused) => {
+                    let (status, answer) = (refused.status, self.answers(cx).refused(refused));
+                    self.refuse(cx, token, status.0, answer);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn v1_input<I: Io>(&mut self, cx: &mut Context<'_, I, Message>, token: Token) {
+        loop {
+            let Some(connection) = self.connections.get_mut(token) else { return };
+            let Connection { state: State::V1(v1), input, .. } = connection else { return };
+            match v1.decoder.decode(input) {
+                Ok(V1Step::Need) => return,
+                Ok(V1Step::Password { credentials, mount, used }) => {
+                    input.drain(..used);
+                    if let Some(mount) = mount {
+                        v1.mount = mount;
+                    }
+                    let mount = v1.mount.clone();
+                    let peer = connection.peer;
+                    let verified = verify_password(&self.snapshot, &mount, &credentials.password);
+                    if verified != Verification::Good {
+                        self.counters.unauthorised_requests += 1;
+                        tracing::warn!(%peer, mount, "an ICY source gave a wrong password");
+                        self.refuse(cx, token, 401, protocol_icy::V1_INVALID_PASSWORD);
+                        return;
+                    }
+                    self.answer_bytes(cx, token, bytes::Bytes::from_static(protocol_icy::V1_OK));
+                }
+                Ok(V1Step::Head { request, used }) => {
+                    input.drain(..used);
+                    let offer = Offer {
+                        mount: v1.mount.clone(),
+                        stream: StreamOffer {
+                            content_type: request
+                                .content_type
+                                .unwrap_or_else(|| "audio/mpeg".to_owned()),
+                            info: request.stream,
+                            peer: connection.peer,
+                            agent: request.user_agent,
+                            is_v1: true,
+                        },
+                        body: SourceBody::Raw,
+                        metaint_in: request.metaint_in,
+                        welcome: Vec::new(),
+                        pull_order: None,
+                    };
+                    connection.record = Some(Box::new(Record {
+                        method: "SOURCE".to_owned(),
+                        path: offer.mount.clone(),
+                        protocol: "ICY/1.1",
+                        referer: None,
+                        agent: offer.stream.agent.clone(),
+                        user: Some("source".to_owned()),
+                        status: 200,
+                    }));
+                    self.claim(cx, token, offer);
+                    return;
+                }
+                Err(reason) => {
+                    let peer = connection.peer;
+                    tracing::info!(%peer, %reason, "refused an ICY source");
+                    self.counters.refused_requests += 1;
+                    self.close(cx, token);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Whether one more client is too many, by the count of the last second.
+    pub(crate) fn is_full(&self) -> bool {
+        let everywhere = self.snapshot.clients_count.max(self.connections.len() as u64);
+        everywhere > u64::from(self.snapshot.config.limits.clients_max)
+    }
+}
+
+/// How long a listener waits for an on-demand pull to bring its mount up.
+const PARKED_MAX: Duration = Duration::from_secs(15);
+
+/// Whether listeners can have this mount: it is up, routed to a fallback, or about to be pulled.
+fn is_mount(entry: &MountEntry) -> bool {
+    entry.route.is_some() || entry.on_demand || entry.settings.no_mount
+}
+
+fn record_of(head: &RequestHead<'_>) -> Record {
+    let text = |name| head.headers.get(name).map(|v| String::from_utf8_lossy(v).into_owned());
+    Record {
+        method: head.method.as_str().to_owned(),
+        path: head.target.path().to_owned(),
+        protocol: head.version.as_str(),
+        referer: text("referer"),
+        agent: text("user-agent"),
+        user: None,
+        status: 0,
+    }
+}
+
+/// Sorts a head into what it asks for.
+fn wish_of(
+    head: &RequestHead<'_>,
+    peer: SocketAddr,
+    snapshot: &Snapshot,
+    answers: &Answers<'_>,
+) -> Wish {
+    let path = match head.target.decoded_path() {
+        Ok(path) => path.into_owned(),
+        Err(refused) => {
+            return Wish::Answered { status: refused.status.0, bytes: answers.refused(refused) };
+        }
+    };
+    let mount = match head.method {
+        Method::Get | Method::Head => snapshot.find(&path).filter(|entry| is_mount(entry)),
+        _ => None,
+    };
+    match head.method {
+        Method::Source => source_of(head, path),
+        Method::Put if !path.starts_with("/api/") => source_of(head, path),
+        Method::Options => Wish::Answered { status: 204, bytes: options_answer(head, answers) },
+        Method::Get | Method::Head if mount.is_some() => Wish::Listen {
+            entry: mount.expect("just asked").clone(),
+            titled: protocol_icy::wants_titles(head.headers.iter()),
+            head_only: head.method == Method::Head,
+            looped: protocol_icy::passed_through(
+                head.headers.iter(),
+                &snapshot.config.server.node_id,
+            ),
+        },
+        _ => {
+            let expect_continue = head.expect_continue;
+            let request = Box::new(forwarded(head, path, peer));
+            Wish::Forward { request, body: head.body, expect_continue }
+        }
+    }
+}
+
+fn source_of(head: &RequestHead<'_>, mount: String) -> Wish {
+    let request = Box::new(SourceRequest::from_headers(head.headers.iter(), head.expect_continue));
+    Wish::Source { mount, request, body: head.body }
+}
+
+fn forwarded(head: &RequestHead<'_>, path: String, peer: SocketAddr) -> ForwardedRequest {
+    let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+    ForwardedRequest {
+        method: head.method.as_str().to_owned(),
+        path,
+        query: head.target.query().map(str::to_owned),
+        headers: head
+            .headers
+            .iter()
+            .map(|(name, value)| (name.to_ascii_lowercase(), text(value)))
+            .collect(),
+        body: Vec::new(),
+        peer,
+    }
+}
+
+/// A preflight's answer, or the plain one that keeps libshout from taking us for TLS. No `Allow`:
+/// libshout reads it and would change its ways.
+fn options_answer(head: &RequestHead<'_>, answers: &Answers<'_>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(256);
+    let mut response = ResponseWriter::new(&mut out, Version::Http11, Status::NO_CONTENT);
+    response.header("Server", answers.server).header_date("Date", answers.unix_seconds).close();
+    for (name, value) in answers.extra_headers {
+        response.header(name, value);
+    }
+    if let Some(preflight) = Preflight::from_head(head) {
+        preflight.answer(&mut response, "GET, HEAD, PUT, SOURCE, OPTIONS", 86_400);
+    }
+    response.finish();
+    out
+}

@@ -1,0 +1,120 @@
+//! A shard's counters: plain `u64` fields that nobody else writes, copied to control each second.
+
+use hdrhistogram::Histogram;
+use shards_runtime::IoCounters;
+
+use crate::snapshot::SessionId;
+
+macro_rules! counters {
+    ($(#[doc = $doc:literal] $name:ident),* $(,)?) => {
+        /// Counters of one shard since its start.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Counters { $(#[doc = $doc] pub $name: u64,)* }
+
+        impl Counters {
+            /// Every counter with its name and its meaning, for `/metrics`.
+            #[must_use]
+            pub fn fields(&self) -> Vec<(&'static str, &'static str, u64)> {
+                vec![$((stringify!($name), $doc.trim_ascii(), self.$name)),*]
+            }
+
+            /// Adds another shard's.
+            pub fn add(&mut self, other: &Counters) {
+                $(self.$name += other.$name;)*
+            }
+        }
+    };
+}
+
+counters! {
+    /// Connections accepted.
+    connections,
+    /// Connections that could not be accepted.
+    accepts_failed,
+    /// Connections closed at once because the server was full.
+    connections_refused,
+    /// Listeners that got a stream.
+    listener_connections,
+    /// Listeners dropped because they fell behind the window.
+    slow_listeners,
+    /// Listeners ended by their mount's longest duration.
+    listeners_expired,
+    /// Sources that got a mount.
+    source_connections,
+    /// Pulls that became a source.
+    pull_connections,
+    /// Sources ended because no byte came in time.
+    sources_timed_out,
+    /// Requests forwarded to control.
+    forwarded_requests,
+    /// Requests refused for their form.
+    refused_requests,
+    /// Requests refused for their credentials.
+    unauthorised_requests,
+    /// Connections ended by a head or body timeout.
+    request_timeouts,
+    /// Connections ended because control did not answer in time.
+    ask_timeouts,
+    /// Bytes received from sources.
+    source_bytes,
+    /// Bytes sent to listeners, response heads included.
+    listener_bytes,
+    /// Sends submitted for listeners.
+    listener_sends,
+    /// Chunks published by mounts of this shard.
+    chunks_published,
+    /// Chunks that found a subscriber's queue full and waited.
+    publish_waits,
+    /// Gaps in a subscribed feed: this shard was behind the owner's window.
+    feed_gaps,
+    /// Bytes that framing threw away between frames.
+    framing_bytes_dropped,
+    /// Times that framing lost and found its place.
+    framing_resyncs,
+    /// Titles put into streams.
+    titles,
+    /// Access-log lines lost because their queue was full.
+    log_lines_dropped,
+}
+
+/// What a shard tells control each second.
+#[derive(Clone, Debug)]
+pub struct ShardStats {
+    /// Counters since the start.
+    pub counters: Counters,
+    /// Tick lengths since the start, microseconds.
+    pub tick_us: Histogram<u32>,
+    /// Ticks since the start.
+    pub ticks_count: u64,
+    /// Time not slept since the start, microseconds.
+    pub busy_us: u64,
+    /// The machine's counters.
+    pub io: IoCounters,
+    /// Connections of any kind now.
+    pub clients_count: u64,
+    /// Listeners now.
+    pub listeners_count: u64,
+    /// Sources now.
+    pub sources_count: u64,
+    /// Bytes held by windows of this shard.
+    pub window_bytes: u64,
+    /// What this shard does for each session it knows.
+    pub sessions: Vec<SessionStats>,
+    /// Listeners at home on each mount, by mount number.
+    pub homes: Vec<(crate::snapshot::MountId, u64)>,
+}
+
+/// One shard's part of one session.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionStats {
+    /// Which.
+    pub session: SessionId,
+    /// Listeners that hear it here.
+    pub listeners_count: u64,
+    /// Bytes sent to them since the session began.
+    pub bytes_sent: u64,
+    /// Of them, how many were dropped for being slow.
+    pub slow_listeners: u64,
+    /// Bytes received from its source; 0 where the source is not here.
+    pub bytes_read: u64,
+}
