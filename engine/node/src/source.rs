@@ -12,7 +12,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use media_framing::{Framer, Unit};
+use media_framing::{AudioInfo, Framer, Unit};
 use media_mount::{Chunk, Writer, WriterConfig};
 use protocol_http::{RequestDecoder, ResponseDecoder, Step};
 use protocol_icy::{Title, TitleStripper, title_block};
@@ -28,6 +28,8 @@ use crate::snapshot::SessionId;
 const CHUNK_BYTES: usize = 4096;
 /// One block of the writer, bytes.
 const BLOCK_BYTES: usize = 64 * 1024;
+/// How often control hears what a stream's frames show, at most.
+const AUDIO_NEWS_INTERVAL: Duration = Duration::from_secs(2);
 /// Bytes that may wait while control decides on a claim.
 pub(crate) const CLAIM_INPUT_BYTES_MAX: usize = 64 * 1024;
 
@@ -68,7 +70,8 @@ pub(crate) struct Source {
     title: Option<Title>,
     /// Whether `writer` holds bytes that no chunk carries yet.
     pub(crate) dirty: bool,
-    audio_told: bool,
+    /// What control was last told of the stream's audio, and when.
+    audio_told: Option<(AudioInfo, Instant)>,
     counted: media_framing::Counters,
 }
 
@@ -136,7 +139,7 @@ impl Node {
             writer: Writer::new(config, 0),
             title: None,
             dirty: false,
-            audio_told: false,
+            audio_told: None,
             counted: media_framing::Counters::default(),
         };
         self.sources.insert(id, token);
@@ -176,8 +179,7 @@ impl Node {
         let source_was_dirty = std::mem::replace(&mut source.dirty, true);
         let (session, plain) = (source.session, source.plain);
         let in_stream_title = source.framer.title().map(Title::new);
-        let audio = if source.audio_told { None } else { source.framer.audio() };
-        source.audio_told |= audio.is_some();
+        let audio = source.new_audio(now);
         let counters = source.framer.counters();
         self.counters.framing_bytes_dropped +=
             counters.bytes_dropped - source.counted.bytes_dropped;
@@ -279,7 +281,16 @@ impl Node {
         let Some(source) = self.source_at(token) else { return };
         let session = source.session;
         let Source { framer, writer, .. } = source;
-        framer.finish(&mut |unit: Unit<'_>| writer.append(now, unit.bytes, unit.sync));
+        let mut preludes = Vec::new();
+        framer.finish(&mut |unit: Unit<'_>| {
+            preludes.extend(unit.prelude.map(|prelude| (writer.offset(), prelude)));
+            writer.append(now, unit.bytes, unit.sync);
+        });
+        if let Some(feed) = self.plain_feed(session) {
+            for (from_offset, prelude) in preludes {
+                feed.set_prelude(from_offset, prelude);
+            }
+        }
         while let Some(chunk) = self.source_at(token).and_then(|source| source.writer.flush()) {
             self.publish_own(session, chunk);
         }
@@ -314,6 +325,20 @@ struct Sink {
 }
 
 impl Source {
+    /// What the frames show, when it is new. Bit rates settle within the first seconds.
+    fn new_audio(&mut self, now: Instant) -> Option<AudioInfo> {
+        let audio = self.framer.audio()?;
+        let is_news = match &self.audio_told {
+            None => true,
+            Some((told, at)) => *told != audio && now >= *at + AUDIO_NEWS_INTERVAL,
+        };
+        if !is_news {
+            return None;
+        }
+        self.audio_told = Some((audio, now));
+        Some(audio)
+    }
+
     /// Takes received bytes apart. `input` holds what body framing could not use yet.
     fn take(&mut self, bytes: &[u8], input: &mut Vec<u8>, sink: &mut Sink) -> Flow {
         let Source { body, stripper, framer, writer, .. } = self;
@@ -371,9 +396,7 @@ fn feed_framer(
     let Sink { now, preludes, titles } = sink;
     let mut frame = |media: &[u8]| {
         framer.push(media, &mut |unit: Unit<'_>| {
-            if let Some(prelude) = unit.prelude {
-                preludes.push((writer.offset(), prelude));
-            }
+            preludes.extend(unit.prelude.map(|prelude| (writer.offset(), prelude)));
             writer.append(*now, unit.bytes, unit.sync);
         });
     };
