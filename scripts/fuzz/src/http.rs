@@ -1,0 +1,115 @@
+//! HTTP: the request and the response decoder, and the parsers of single values.
+
+use std::fmt::Debug;
+
+use protocol_http::{
+    Limits, Preflight, Query, RequestDecoder, ResponseDecoder, Step, parse_http_date, parse_range,
+    percent_decode, percent_encode, write_http_date,
+};
+
+use super::{pieces, same_for_all_cuts};
+
+/// What was read from a connection, without how it was cut.
+#[derive(Debug, PartialEq)]
+enum Event {
+    Head(String),
+    Body(Vec<u8>),
+    End,
+    Failed(String),
+}
+
+/// Requests of one connection, one behind the other.
+pub fn request(data: &[u8]) {
+    same_for_all_cuts(data, |cut| {
+        let mut decoder = RequestDecoder::new(small_limits());
+        read(data, cut, |bytes| {
+            let step = decoder.decode(bytes);
+            if let Ok(Step::Head { head, .. }) = &step {
+                let _ = (head.target.decoded_path(), Preflight::from_head(head));
+                let _ = head.target.pairs().iter().count();
+            }
+            event(bytes, step)
+        })
+    });
+}
+
+/// Responses of one connection.
+pub fn response(data: &[u8]) {
+    same_for_all_cuts(data, |cut| {
+        let mut decoder = ResponseDecoder::new(small_limits());
+        let events = read(data, cut, |bytes| event(bytes, decoder.decode(bytes)));
+        (events, format!("{:?}", decoder.finish()))
+    });
+}
+
+/// Values of headers and targets, which have no connection around them.
+pub fn values(data: &[u8]) {
+    if let Some(seconds) = parse_http_date(data) {
+        let mut written = Vec::new();
+        write_http_date(seconds, &mut written);
+        assert_eq!(parse_http_date(&written), Some(seconds), "a date reads back");
+    }
+    let plain = percent_decode(data);
+    assert_eq!(percent_decode(percent_encode(&plain).as_bytes()), plain, "an encoding reads back");
+    let _ = Query::new(data).iter().count();
+    for length_bytes in [0, 1, 1000, u64::MAX] {
+        for range in parse_range(data, length_bytes).as_slice() {
+            assert!(range.length_bytes() <= length_bytes, "a range lies within its body");
+        }
+    }
+}
+
+/// Limits that an input of a few hundred bytes can reach.
+fn small_limits() -> Limits {
+    Limits {
+        head_bytes_max: 1024,
+        target_bytes_max: 256,
+        headers_count_max: 16,
+        body_bytes_max: 4096,
+        chunk_line_bytes_max: 32,
+        trailer_bytes_max: 128,
+        ..Limits::default()
+    }
+}
+
+/// What a step says, without the buffer that it lies in, and how many bytes it used.
+fn event<H: Debug, E: Debug>(bytes: &[u8], step: Result<Step<H>, E>) -> Option<(Event, usize)> {
+    match step {
+        Ok(Step::Need) => None,
+        Ok(Step::Head { head, used }) => Some((Event::Head(format!("{head:?}")), used)),
+        Ok(Step::Body { range, used }) => Some((Event::Body(bytes[range].to_vec()), used)),
+        Ok(Step::End { used }) => Some((Event::End, used)),
+        Err(error) => Some((Event::Failed(format!("{error:?}")), 0)),
+    }
+}
+
+/// Drives a decoder as its document says: unread bytes are shown, used ones dropped.
+fn read(
+    data: &[u8],
+    cut: &[usize],
+    mut decode: impl FnMut(&[u8]) -> Option<(Event, usize)>,
+) -> Vec<Event> {
+    let mut events = Vec::new();
+    let mut unread = Vec::new();
+    for piece in pieces(data, cut) {
+        unread.extend_from_slice(piece);
+        // A message of no body ends without a byte; nothing else stands still.
+        let mut still_count = 0;
+        while let Some((event, used)) = decode(&unread) {
+            still_count = if used == 0 { still_count + 1 } else { 0 };
+            assert!(still_count < 3, "the decoder goes nowhere");
+            unread.drain(..used);
+            match (event, events.last_mut()) {
+                // Only the framing of a chunk was read.
+                (Event::Body(more), _) if more.is_empty() => {}
+                (Event::Body(more), Some(Event::Body(body))) => body.extend(more),
+                (Event::Failed(why), _) => {
+                    events.push(Event::Failed(why));
+                    return events;
+                }
+                (event, _) => events.push(event),
+            }
+        }
+    }
+    events
+}

@@ -1,0 +1,71 @@
+# What `scripts/run` and `scripts/test` share: packages, the Rust toolchain, the root.
+# Sourced by bash; each function does nothing where nothing is missing.
+
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+say() { printf '\033[1m%s\033[0m\n' "$*" >&2; }
+fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
+
+# need_packages COMMAND:PACKAGE …: installs the packages whose command is not there.
+need_packages() {
+    local pair missing=() as_root=()
+    for pair in "$@"; do
+        PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%:*}" >/dev/null || missing+=("${pair#*:}")
+    done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    command -v apt-get >/dev/null \
+        || fail "missing, and there is no apt-get to install them: ${missing[*]}"
+    if [ "$(id -u)" -ne 0 ]; then
+        command -v sudo >/dev/null || fail "run as root once, or install: ${missing[*]}"
+        as_root=(sudo)
+    fi
+    say "installing ${missing[*]}"
+    local patient=(-qq -o DPkg::Lock::Timeout=600)
+    "${as_root[@]}" apt-get update "${patient[@]}" \
+        || say "apt-get update failed; trying with the lists at hand"
+    (
+        # A package that brings a server (icecast2) must not start it: policy-rc.d says no to all.
+        policy=/usr/sbin/policy-rc.d
+        if [ ! -e $policy ]; then
+            trap '"${as_root[@]}" rm -f $policy' EXIT
+            printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee $policy >/dev/null
+            "${as_root[@]}" chmod 755 $policy
+        fi
+        "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+            apt-get install -y "${patient[@]}" --no-install-recommends "${missing[@]}" >&2
+    )
+}
+
+# need_rust: the toolchain that Cargo.toml asks for.
+need_rust() {
+    local wanted have=none
+    wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$root/Cargo.toml")
+    [ -d "$HOME/.cargo/bin" ] && PATH="$HOME/.cargo/bin:$PATH"
+    if ! command -v cargo >/dev/null && ! command -v rustup >/dev/null; then
+        # Debian has rustup from 13 on; before, its own installer.
+        if apt-cache show rustup >/dev/null 2>&1; then
+            need_packages rustup:rustup
+        else
+            say "installing rustup from https://rustup.rs"
+            curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs \
+                | sh -s -- -y --profile minimal --default-toolchain none --no-modify-path \
+                || fail "no Rust: install $wanted or newer (https://rustup.rs), then try again"
+            PATH="$HOME/.cargo/bin:$PATH"
+        fi
+    fi
+    if ! has_rust "$wanted" && command -v rustup >/dev/null; then
+        say "installing Rust $wanted"
+        rustup toolchain install "$wanted" --profile minimal -c clippy -c rustfmt >&2
+        export RUSTUP_TOOLCHAIN=$wanted
+    fi
+    command -v cargo >/dev/null && have=$(cargo --version 2>&1 || true)
+    has_rust "$wanted" || fail "Rust $wanted or newer is needed; found: $have"
+}
+
+# has_rust VERSION: whether cargo is at least that.
+has_rust() {
+    local have
+    have=$(cargo --version 2>/dev/null | cut -d' ' -f2) && [ -n "$have" ] || return 1
+    [ "$(printf '%s\n%s\n' "$1" "$have" | sort -V | head -n1)" = "$1" ]
+}
