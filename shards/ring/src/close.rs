@@ -1,0 +1,104 @@
+//! Closing: end what is in flight, wait until all of it has ended, give the descriptor back.
+//!
+//! Operations are cancelled one by one, by their user data: cancelling "all of this file" makes
+//! the kernel look through every armed poll of the ring, which is a scan over all listeners.
+
+use io_uring::types::{CancelBuilder, Fixed};
+use io_uring::{opcode, squeue};
+use shards_runtime::{Completion, Socket, Token};
+
+use crate::buffers::Buffer;
+use crate::kernel::Event;
+use crate::machine::UringIo;
+use crate::operations::{Operation, Ticket, user_data};
+use crate::sockets::{Kind, Phase, Receiving};
+
+impl UringIo {
+    pub(crate) fn close(&mut self, token: Token, socket: Socket) {
+        if let Some(slot) = self.slot(socket) {
+            self.begin_close(slot, Some(token));
+        }
+    }
+
+    /// Closes a socket that nobody above was told of.
+    pub(crate) fn close_silently(&mut self, socket: u32) {
+        self.begin_close(socket, None);
+    }
+
+    fn begin_close(&mut self, socket: u32, token: Option<Token>) {
+        let state = &mut self.sockets[socket as usize];
+        state.phase = Phase::Closing(token);
+        match state.receiving {
+            Receiving::Armed(ticket) => self.cancel(ticket),
+            Receiving::Starved(_) => state.receiving = Receiving::Idle,
+            Receiving::Idle | Receiving::Pausing { .. } => {}
+        }
+        let state = &self.sockets[socket as usize];
+        if state.kind == Kind::Datagram && state.in_flight_count > 0 {
+            self.cancel_all(socket);
+        } else if let Some(ticket) = state.sending {
+            self.cancel(ticket);
+        }
+        self.close_when_quiet(socket);
+    }
+
+    /// Gives the descriptor back once nothing else is in flight on a socket that is being closed.
+    pub(crate) fn close_when_quiet(&mut self, socket: u32) {
+        let state = &self.sockets[socket as usize];
+        if !matches!(state.phase, Phase::Closing(_)) || state.in_flight_count > 0 {
+            return;
+        }
+        let tenant = state.tenant;
+        let ticket = self.operations.insert(Operation::Close { socket, tenant });
+        let entry = opcode::Close::new(Fixed(socket)).build();
+        // SAFETY: the entry names no memory.
+        unsafe { self.start(socket, ticket, entry) };
+    }
+
+    pub(crate) fn on_close(
+        &mut self,
+        ticket: Ticket,
+        (socket, tenant): (u32, u32),
+        event: Event,
+        completions: &mut Vec<Completion<Buffer>>,
+    ) {
+        debug_assert!(event.result >= 0, "closing slot {socket}: {}", event.result);
+        self.operations.remove(ticket);
+        let state = &mut self.sockets[socket as usize];
+        if state.tenant != tenant {
+            return;
+        }
+        if let Phase::Closing(Some(token)) = state.phase {
+            completions.push(Completion::Closed { token });
+        }
+        state.release();
+    }
+
+    /// A cancellation found nothing, or something that is running just now. Usually the operation
+    /// has just ended; if it has not, a shutdown ends it from the other side.
+    pub(crate) fn on_cancel_failed(&mut self, ticket: Ticket) {
+        let socket = match self.operations.get_mut(ticket) {
+            Some(Operation::Send(sending)) => sending.socket,
+            Some(Operation::Receive { socket, .. } | Operation::Connect { socket, .. }) => *socket,
+            Some(Operation::Accept { acceptor, .. }) => *acceptor,
+            _ => return,
+        };
+        if !matches!(self.sockets[socket as usize].phase, Phase::Closing(_)) {
+            return;
+        }
+        let ticket = self.operations.insert(Operation::Shutdown { socket });
+        let entry = opcode::Shutdown::new(Fixed(socket), libc::SHUT_RDWR).build();
+        // SAFETY: the entry names no memory.
+        unsafe { self.start(socket, ticket, entry) };
+    }
+
+    /// Sockets for datagrams are few, and may have many sends in flight.
+    fn cancel_all(&mut self, socket: u32) {
+        let entry = opcode::AsyncCancel2::new(CancelBuilder::fd(Fixed(socket)).all())
+            .build()
+            .flags(squeue::Flags::SKIP_SUCCESS)
+            .user_data(user_data::IGNORED);
+        // SAFETY: the entry names no memory.
+        unsafe { self.kernel.push(entry) };
+    }
+}

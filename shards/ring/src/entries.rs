@@ -1,0 +1,51 @@
+//! Submission entries that the `io-uring` crate has no builder for.
+
+use io_uring::types::Fixed;
+use io_uring::{opcode, squeue};
+
+const GET_SOCKET_OPTION: u32 = 2;
+const SET_SOCKET_OPTION: u32 = 3;
+
+/// Where `struct io_uring_sqe` holds `optlen`.
+const OPTION_LEN_AT: usize = 44;
+
+const _: () = assert!(size_of::<squeue::Entry>() == 64, "an entry is the kernel's 64 bytes");
+
+static ONE: i32 = 1;
+
+/// Asks who is at the other end of a stream; the answer is written to `address`, which must have
+/// exactly the length of the socket's family.
+pub(crate) fn peer_name(slot: u32, address: *mut u8, len: usize) -> squeue::Entry {
+    let option = (libc::SOL_SOCKET, libc::SO_PEERNAME);
+    socket_option(slot, GET_SOCKET_OPTION, option, address.expose_provenance(), len)
+}
+
+/// Sets `TCP_NODELAY`.
+pub(crate) fn no_delay(slot: u32) -> squeue::Entry {
+    let option = (libc::IPPROTO_TCP, libc::TCP_NODELAY);
+    let value = (&raw const ONE).expose_provenance();
+    socket_option(slot, SET_SOCKET_OPTION, option, value, size_of::<i32>())
+}
+
+/// `SOCKET_URING_OP_{GET,SET}SOCKOPT`: level and name lie where other commands have an address,
+/// the value's address where they have their own bytes, its length behind.
+fn socket_option(
+    slot: u32,
+    command: u32,
+    (level, name): (i32, i32),
+    value: usize,
+    len: usize,
+) -> squeue::Entry {
+    let mut level_and_name = [0; 8];
+    level_and_name[..4].copy_from_slice(&level.to_ne_bytes());
+    level_and_name[4..].copy_from_slice(&name.to_ne_bytes());
+    let mut own = [0; 16];
+    own[..8].copy_from_slice(&(value as u64).to_ne_bytes());
+    let mut entry = opcode::UringCmd16::new(Fixed(slot), command)
+        .addr(Some(u64::from_ne_bytes(level_and_name)))
+        .cmd(own)
+        .build();
+    // SAFETY: an entry is plain 64 bytes (asserted above), four of them at 44 are the length.
+    unsafe { (&raw mut entry).cast::<u8>().add(OPTION_LEN_AT).cast::<u32>().write(len as u32) };
+    entry
+}

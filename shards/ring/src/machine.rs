@@ -1,0 +1,385 @@
+//! [`UringIo`]: the event loop's half of the contract in `shards_runtime::Io`.
+//!
+//! One [`Io::wait`] is normally one system call. It makes more when what came back is only the
+//! machine's own business (a peer's name, a cancelled receive), or when the kernel, which runs a
+//! limited amount of work in each call, has more that is due.
+//!
+//! *Invariant:* a completion is made only here and in the handlers that [`UringIo::complete`]
+//! calls; for a socket that is being closed they make none but `Closed`.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use io_uring::types::Fd;
+use io_uring::{cqueue, opcode, squeue};
+use shards_runtime::{
+    BindOptions, COMPLETIONS_PER_WAIT_MAX, Completion, Io, IoCounters, Op, ShardId, Socket, Token,
+};
+
+use crate::accept::AcceptLater;
+use crate::address::Family;
+use crate::buffers::{Buffer, Pool};
+use crate::clock;
+use crate::config::RingConfig;
+use crate::group::RingGroup;
+use crate::kernel::{Event, Kernel, Sleep};
+use crate::operations::{Operation, Operations, Ticket, user_data};
+use crate::receive::DatagramShape;
+use crate::sockets::{self, Kind, Phase, State};
+
+/// Buffer group of the streams.
+pub(crate) const STREAM_GROUP: u16 = 0;
+/// Buffer group of the datagrams.
+pub(crate) const DATAGRAM_GROUP: u16 = 1;
+
+static ONE: u64 = 1;
+
+/// The real machine under one shard. It stays on the thread that opened it.
+pub struct UringIo {
+    pub(crate) kernel: Kernel,
+    pub(crate) operations: Operations,
+    pub(crate) sockets: Vec<State>,
+    pub(crate) stream_pool: Rc<Pool>,
+    pub(crate) datagram_pool: Rc<Pool>,
+    pub(crate) datagram_shape: DatagramShape,
+    /// Completions that no event brings, and those that one `wait` had no room for.
+    pub(crate) ready: VecDeque<Completion<Buffer>>,
+    /// Sockets (with their tenant) that wait for a free buffer; some entries are out of date.
+    pub(crate) starved: VecDeque<(u32, u32)>,
+    pub(crate) accept_later: VecDeque<AcceptLater>,
+    /// Operations that make a connection, for whoever gives one up.
+    pub(crate) connecting: Vec<Ticket>,
+    pub(crate) counters: IoCounters,
+    /// Somebody rang during a set-up call.
+    rung: bool,
+    join_datagrams: bool,
+    events: Vec<Event>,
+    now: Instant,
+    wall_clock: Duration,
+    group: RingGroup,
+    shard: ShardId,
+}
+
+/// What [`UringIo::drain`] found.
+struct Drained {
+    any: bool,
+    rung: bool,
+}
+
+impl UringIo {
+    pub(crate) fn open(group: RingGroup, shard: ShardId, config: &RingConfig) -> io::Result<Self> {
+        if config.sockets_max > sockets::SOCKETS_MAX {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "at most 1,048,576 sockets"));
+        }
+        let kernel = Kernel::open(config)?;
+        let shape = DatagramShape::new(config.udp_gro);
+        let submitter = kernel.ring().submitter();
+        let stream_pool = Pool::open(
+            &submitter,
+            STREAM_GROUP,
+            config.stream_buffers_count,
+            config.stream_buffer_bytes,
+        )?;
+        let datagram_pool = Pool::open(
+            &submitter,
+            DATAGRAM_GROUP,
+            config.datagram_buffers_count,
+            config.datagram_payload_bytes() + shape.headroom_bytes(),
+        )?;
+        let mut machine = UringIo {
+            kernel,
+            operations: Operations::new(),
+            sockets: vec![State::free(); config.sockets_max as usize],
+            stream_pool,
+            datagram_pool,
+            datagram_shape: shape,
+            ready: VecDeque::new(),
+            starved: VecDeque::new(),
+            accept_later: VecDeque::new(),
+            connecting: Vec::new(),
+            counters: IoCounters::default(),
+            rung: false,
+            join_datagrams: config.udp_gro,
+            events: Vec::with_capacity(COMPLETIONS_PER_WAIT_MAX),
+            now: clock::now(),
+            wall_clock: clock::wall_clock(),
+            group,
+            shard,
+        };
+        machine.poll_bell();
+        machine.kernel.submit();
+        // SAFETY: the descriptor belongs to `machine.kernel`, which is open.
+        let ring = unsafe { BorrowedFd::borrow_raw(machine.kernel.as_raw_fd()) };
+        machine.group.publish(shard, ring)?;
+        Ok(machine)
+    }
+
+    /// The slot of a socket that is open. `None` when it is being closed or gone: an operation on
+    /// it is late, and is forgotten.
+    pub(crate) fn slot(&self, socket: Socket) -> Option<u32> {
+        let slot = sockets::slot_of(socket);
+        let state = self.sockets.get(slot as usize)?;
+        (state.is_open() && state.name(slot) == socket).then_some(slot)
+    }
+
+    /// What the world above calls the socket in a slot.
+    pub(crate) fn name(&self, slot: u32) -> Socket {
+        self.sockets[slot as usize].name(slot)
+    }
+
+    /// Submits an operation of a socket.
+    ///
+    /// # Safety
+    /// The memory that `entry` names is owned by the operation `ticket`, by the machine for its
+    /// whole life, or is static.
+    pub(crate) unsafe fn start(&mut self, socket: u32, ticket: Ticket, entry: squeue::Entry) {
+        self.sockets[socket as usize].in_flight_count += 1;
+        // SAFETY: the table keeps the operation until its last event, and `drop` waits for all.
+        unsafe { self.kernel.push(entry.user_data(ticket.user_data())) };
+    }
+
+    /// Takes out an operation of a socket whose last event has come.
+    pub(crate) fn finish(&mut self, socket: u32, ticket: Ticket) -> Option<Operation> {
+        self.sockets[socket as usize].in_flight_count -= 1;
+        self.operations.remove(ticket)
+    }
+
+    /// Asks the kernel to end an operation; its own event says how it went.
+    pub(crate) fn cancel(&mut self, ticket: Ticket) {
+        let entry = opcode::AsyncCancel::new(ticket.user_data())
+            .build()
+            .flags(squeue::Flags::SKIP_SUCCESS)
+            .user_data(ticket.cancel_user_data());
+        // SAFETY: the entry names no memory.
+        unsafe { self.kernel.push(entry) };
+    }
+
+    /// The kernel has put a socket into a slot. That the one before it is gone may be told later
+    /// than that (a multishot may post its event before those of its batch); then this
+    /// tells it, and the late event finds another tenant.
+    pub(crate) fn occupy(
+        &mut self,
+        slot: u32,
+        (kind, family): (Kind, Family),
+        completions: &mut Vec<Completion<Buffer>>,
+    ) {
+        let state = &mut self.sockets[slot as usize];
+        if let Phase::Closing(token) = state.phase {
+            completions.extend(token.map(|token| Completion::Closed { token }));
+            state.release();
+        }
+        state.open(kind, family);
+    }
+
+    /// Puts a socket made by a set-up call into the table.
+    fn install(&mut self, file: &OwnedFd, kind: Kind, family: Family) -> io::Result<Socket> {
+        let (mut events, mut completions) = (Vec::new(), Vec::new());
+        let outcome = self.kernel.install(file.as_fd(), &mut events);
+        for event in events {
+            self.rung |= self.complete(event, &mut completions);
+        }
+        self.ready.extend(completions);
+        let slot = outcome?;
+        self.sockets[slot as usize].open(kind, family);
+        Ok(self.name(slot))
+    }
+
+    fn poll_bell(&mut self) {
+        let bell = Fd(self.group.bell(self.shard));
+        let entry = opcode::PollAdd::new(bell, libc::POLLIN as u32).multi(true).build();
+        // SAFETY: the entry names no memory; the bell lives as long as the group, which we hold.
+        unsafe { self.kernel.push(entry.user_data(user_data::BELL_POLL)) };
+    }
+
+    /// Deals with one event; true when it is a doorbell.
+    fn complete(&mut self, event: Event, completions: &mut Vec<Completion<Buffer>>) -> bool {
+        match event.user_data {
+            user_data::BELL => return true,
+            user_data::BELL_POLL => {
+                if !cqueue::more(event.flags) {
+                    self.poll_bell();
+                }
+                return true;
+            }
+            user_data::IGNORED | user_data::INSTALL => return false,
+            _ => {}
+        }
+        let ticket = Ticket::from_user_data(event.user_data);
+        if event.user_data != ticket.user_data() {
+            self.on_cancel_failed(ticket);
+            return false;
+        }
+        let Some(operation) = self.operations.get_mut(ticket) else {
+            debug_assert!(false, "an event without an operation: {event:?}");
+            return false;
+        };
+        match *operation {
+            Operation::Send(_) => self.on_send(ticket, event, completions),
+            Operation::Receive { socket, token } => {
+                self.on_receive(ticket, (socket, token), event, completions);
+            }
+            Operation::Accept { acceptor, token } => {
+                self.on_accept(ticket, (acceptor, token), event, completions);
+            }
+            Operation::PeerName { .. } => self.on_peer_name(ticket, event, completions),
+            Operation::Open { .. } => self.on_open(ticket, event, completions),
+            Operation::Connect { .. } => self.on_connect(ticket, event, completions),
+            Operation::Close { socket, tenant } => {
+                self.on_close(ticket, (socket, tenant), event, completions);
+            }
+            Operation::Shutdown { socket } => {
+                self.finish(socket, ticket);
+                self.close_when_quiet(socket);
+            }
+        }
+        false
+    }
+
+    /// Takes events until there are none or there is no more room.
+    fn drain(&mut self, start: usize, completions: &mut Vec<Completion<Buffer>>) -> Drained {
+        let mut drained = Drained { any: false, rung: false };
+        let mut events = std::mem::take(&mut self.events);
+        loop {
+            let room = COMPLETIONS_PER_WAIT_MAX.saturating_sub(completions.len() - start);
+            self.kernel.take(room, &mut events);
+            if events.is_empty() {
+                break;
+            }
+            drained.any = true;
+            for event in events.drain(..) {
+                drained.rung |= self.complete(event, completions);
+            }
+        }
+        self.events = events;
+        // An event may bring two completions: the last bytes, and that they were the last.
+        let at_most = (start + COMPLETIONS_PER_WAIT_MAX).min(completions.len());
+        self.ready.extend(completions.drain(at_most..));
+        drained
+    }
+
+    /// How long the machine may sleep; not at all when `until` has passed.
+    fn sleep_until(&self, until: Option<Instant>) -> Sleep {
+        let retry = self.accept_later.front().map(|later| later.at);
+        let Some(at) = [until, retry].into_iter().flatten().min() else { return Sleep::Forever };
+        let now = clock::now();
+        if until.is_some_and(|until| until <= now) {
+            return Sleep::No;
+        }
+        Sleep::For(at.saturating_duration_since(now))
+    }
+}
+
+impl Io for UringIo {
+    type Buffer = Buffer;
+
+    fn now(&self) -> Instant {
+        self.now
+    }
+
+    fn wall_clock(&self) -> Duration {
+        self.wall_clock
+    }
+
+    fn submit(&mut self, token: Token, op: Op) {
+        match op {
+            Op::Send(socket, gather) => self.send(token, socket, gather),
+            Op::Recv(socket) | Op::RecvFrom(socket) => self.receive(token, socket),
+            Op::Pause(socket) => self.pause(token, socket),
+            Op::Accept(socket) => self.accept(token, socket),
+            Op::SendTo { socket, to, payload, segment_size } => {
+                self.send_to(token, socket, to, (payload, segment_size));
+            }
+            Op::Connect(address) => self.connect(token, address),
+            Op::CancelConnect => self.cancel_connect(token),
+            Op::Close(socket) => self.close(token, socket),
+        }
+    }
+
+    fn wait(&mut self, until: Option<Instant>, completions: &mut Vec<Completion<Buffer>>) {
+        let start = completions.len();
+        self.feed_starved();
+        self.accept_again();
+        let waiting = self.ready.len().min(COMPLETIONS_PER_WAIT_MAX);
+        completions.extend(self.ready.drain(..waiting));
+        let mut rung = std::mem::take(&mut self.rung);
+        loop {
+            let mut expired = false;
+            if completions.len() > start || rung || self.kernel.has_events() {
+                if self.kernel.wants_enter() {
+                    self.kernel.enter(Sleep::No);
+                }
+            } else {
+                let sleep = self.sleep_until(until);
+                expired = sleep == Sleep::No;
+                self.kernel.enter(sleep);
+            }
+            let drained = self.drain(start, completions);
+            rung |= drained.rung;
+            self.feed_starved();
+            self.accept_again();
+            let full = completions.len() - start >= COMPLETIONS_PER_WAIT_MAX;
+            let done = expired || rung || completions.len() > start;
+            // The sign that work is due may be a stale one (the kernel raises it after the work can
+            // be seen, so perhaps after it was done): ask again only as long as it brings events.
+            if full || done && !(drained.any && self.kernel.has_work_due()) {
+                break;
+            }
+        }
+        self.now = clock::now();
+        self.wall_clock = clock::wall_clock();
+    }
+
+    fn flush(&mut self) {
+        self.kernel.submit();
+    }
+
+    fn doorbell(&mut self, sibling: ShardId) {
+        let entry = if self.group.is_control(sibling) {
+            let bell = Fd(self.group.bell(sibling));
+            opcode::Write::new(bell, (&raw const ONE).cast(), size_of::<u64>() as u32).build()
+        } else if let Some(ring) = self.group.ring(sibling) {
+            opcode::MsgRingData::new(Fd(ring), 0, user_data::BELL, None).build()
+        } else {
+            return;
+        };
+        // A shard that rings itself means its own next wait.
+        self.rung |= sibling == self.shard;
+        let entry = entry.flags(squeue::Flags::SKIP_SUCCESS).user_data(user_data::IGNORED);
+        // SAFETY: the only memory named is static.
+        unsafe { self.kernel.push(entry) };
+    }
+
+    fn listen(
+        &mut self,
+        address: SocketAddr,
+        options: BindOptions,
+    ) -> io::Result<(Socket, SocketAddr)> {
+        let (file, bound) = sockets::listening(address, options)?;
+        Ok((self.install(&file, Kind::Acceptor, Family::of(&address))?, bound))
+    }
+
+    fn bind(
+        &mut self,
+        address: SocketAddr,
+        options: BindOptions,
+    ) -> io::Result<(Socket, SocketAddr)> {
+        let (file, bound) = sockets::datagram(address, options, self.join_datagrams)?;
+        Ok((self.install(&file, Kind::Datagram, Family::of(&address))?, bound))
+    }
+
+    fn since_wait(&self) -> Duration {
+        clock::now().saturating_duration_since(self.now)
+    }
+
+    fn counters(&self) -> IoCounters {
+        IoCounters {
+            enters: self.kernel.enters_count(),
+            operations_in_flight: self.operations.in_flight_count(),
+            ..self.counters
+        }
+    }
+}

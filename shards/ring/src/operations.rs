@@ -1,0 +1,267 @@
+//! The operation table: who asked for what, and the memory that the kernel needs for it.
+//!
+//! ```text
+//! user data   63       56 55          32 31           0
+//!             kind        generation     index of the slot
+//! ```
+//!
+//! *Invariant:* a slot is freed by the last event of its operation and by nothing else, so what it
+//! owns outlives every access by the kernel.
+
+use std::net::SocketAddr;
+use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
+
+use shards_runtime::{Gather, PIECES_PER_SEND_MAX, Token};
+
+use crate::address::RawAddress;
+
+/// User data of entries.
+pub(crate) mod user_data {
+    /// An operation of the table.
+    pub(crate) const OPERATION: u8 = 0;
+    /// A request to cancel the operation with the same index and generation.
+    pub(crate) const CANCEL: u8 = 1;
+    /// Somebody rang: another ring, or the control plane.
+    pub(crate) const BELL: u64 = 2 << 56;
+    /// Something whose outcome nobody needs.
+    pub(crate) const IGNORED: u64 = 3 << 56;
+    /// [`crate::kernel::Kernel::install`] at work.
+    pub(crate) const INSTALL: u64 = 4 << 56;
+    /// The poll on the bell that the control plane rings.
+    pub(crate) const BELL_POLL: u64 = 5 << 56;
+}
+
+const GENERATION_MASK: u32 = 0x00ff_ffff;
+
+/// Names an operation; a freed and reused slot has another generation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Ticket {
+    index: u32,
+    generation: u32,
+}
+
+impl Ticket {
+    /// User data of the operation itself.
+    pub(crate) fn user_data(self) -> u64 {
+        self.tagged(user_data::OPERATION)
+    }
+
+    /// User data of a request to cancel it.
+    pub(crate) fn cancel_user_data(self) -> u64 {
+        self.tagged(user_data::CANCEL)
+    }
+
+    /// The operation that an event is about, whatever its kind.
+    pub(crate) fn from_user_data(data: u64) -> Self {
+        Ticket { index: data as u32, generation: (data >> 32) as u32 & GENERATION_MASK }
+    }
+
+    fn tagged(self, kind: u8) -> u64 {
+        u64::from(kind) << 56 | u64::from(self.generation) << 32 | u64::from(self.index)
+    }
+}
+
+/// One operation in flight.
+pub(crate) enum Operation {
+    /// Multishot accept.
+    Accept { acceptor: u32, token: Token },
+    /// Who is at the other end of an accepted socket.
+    PeerName { socket: u32, acceptor: u32, acceptor_tenant: u32, token: Token, message: Pinned },
+    /// Multishot receive, of a stream or of datagrams.
+    Receive { socket: u32, token: Token },
+    /// A send of a stream, or of datagrams.
+    Send(Sending),
+    /// A socket is being made for a connection.
+    Open { token: Token, to: SocketAddr, cancelled: bool },
+    /// A connection is being made.
+    Connect { token: Token, socket: u32, cancelled: bool, message: Pinned },
+    /// The descriptor is being given back.
+    Close { socket: u32, tenant: u32 },
+    /// The last resort of a close.
+    Shutdown { socket: u32 },
+}
+
+/// A send: the bytes, and how far it is.
+pub(crate) struct Sending {
+    pub(crate) socket: u32,
+    pub(crate) token: Token,
+    pub(crate) gather: Gather,
+    /// Bytes sent so far, and in all.
+    pub(crate) sent: usize,
+    pub(crate) total: usize,
+    /// Present when one pointer and one length are not enough.
+    pub(crate) message: Option<Pinned>,
+}
+
+/// What `sendmsg`, `connect` and the peer's name need at an address that does not move.
+pub(crate) struct Message {
+    pub(crate) header: libc::msghdr,
+    pub(crate) parts: [libc::iovec; PIECES_PER_SEND_MAX],
+    pub(crate) address: RawAddress,
+    pub(crate) control: Control,
+}
+
+/// Room for one control message with a `u16` or an `i32`.
+#[repr(C, align(8))]
+pub(crate) struct Control(pub(crate) [u8; 24]);
+
+/// A [`Message`] on the heap. Not a `Box`, which claims to be the only way to its content: the
+/// kernel has the address too.
+pub(crate) struct Pinned(NonNull<Message>);
+
+impl Pinned {
+    fn new() -> Self {
+        let empty = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
+        let message = Box::new(Message {
+            header: empty_header(),
+            parts: [empty; PIECES_PER_SEND_MAX],
+            address: RawAddress::default(),
+            control: Control([0; 24]),
+        });
+        Pinned(NonNull::from(Box::leak(message)))
+    }
+
+    /// Where the kernel finds the header.
+    pub(crate) fn header(&self) -> *const libc::msghdr {
+        // SAFETY: the pointer is valid while `self` lives; no reference is made.
+        unsafe { &raw const (*self.0.as_ptr()).header }
+    }
+
+    /// Where the kernel finds, or writes, the address.
+    pub(crate) fn address(&self) -> *mut u8 {
+        // SAFETY: as above.
+        unsafe { (&raw mut (*self.0.as_ptr()).address.bytes).cast() }
+    }
+
+    /// Where the kernel finds the list of parts.
+    pub(crate) fn parts(&self) -> *mut libc::iovec {
+        // SAFETY: as above.
+        unsafe { (&raw mut (*self.0.as_ptr()).parts).cast() }
+    }
+
+    /// Where the kernel finds the control message.
+    pub(crate) fn control(&self) -> *mut libc::c_void {
+        // SAFETY: as above.
+        unsafe { (&raw mut (*self.0.as_ptr()).control).cast() }
+    }
+}
+
+impl Deref for Pinned {
+    type Target = Message;
+    fn deref(&self) -> &Message {
+        // SAFETY: the pointer came from a `Box` that only `drop` takes back. References are made
+        // only before the message is submitted or after its last event, never in between.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl DerefMut for Pinned {
+    fn deref_mut(&mut self) -> &mut Message {
+        // SAFETY: as in `deref`; `&mut self` makes it the only reference.
+        unsafe { self.0.as_mut() }
+    }
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        // SAFETY: made by `Box` in `new`, taken back once; the operation table drops it only after
+        // the last event of its operation.
+        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+    }
+}
+
+/// A header that names nothing.
+pub(crate) fn empty_header() -> libc::msghdr {
+    // SAFETY: all zeroes is a valid `msghdr` of plain integers and null pointers; it has private
+    // padding on some systems, so it cannot be written as a literal.
+    unsafe { std::mem::zeroed() }
+}
+
+/// Slots of operations, and messages kept for the next one.
+pub(crate) struct Operations {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    messages: Vec<Pinned>,
+    in_flight_count: u64,
+}
+
+struct Slot {
+    generation: u32,
+    operation: Option<Operation>,
+}
+
+/// Messages kept for reuse, about 1.2 KB each.
+const MESSAGES_KEPT_MAX: usize = 1_024;
+
+impl Operations {
+    pub(crate) fn new() -> Self {
+        Operations { slots: Vec::new(), free: Vec::new(), messages: Vec::new(), in_flight_count: 0 }
+    }
+
+    pub(crate) fn in_flight_count(&self) -> u64 {
+        self.in_flight_count
+    }
+
+    pub(crate) fn insert(&mut self, operation: Operation) -> Ticket {
+        self.in_flight_count += 1;
+        if let Some(index) = self.free.pop() {
+            let slot = &mut self.slots[index as usize];
+            slot.operation = Some(operation);
+            return Ticket { index, generation: slot.generation };
+        }
+        let index = self.slots.len() as u32;
+        self.slots.push(Slot { generation: 0, operation: Some(operation) });
+        Ticket { index, generation: 0 }
+    }
+
+    /// The operation, while it is in flight.
+    pub(crate) fn get_mut(&mut self, ticket: Ticket) -> Option<&mut Operation> {
+        let slot = self.slots.get_mut(ticket.index as usize)?;
+        slot.operation.as_mut().filter(|_| slot.generation == ticket.generation)
+    }
+
+    /// Takes the operation out: its last event has come.
+    pub(crate) fn remove(&mut self, ticket: Ticket) -> Option<Operation> {
+        let slot = self.slots.get_mut(ticket.index as usize)?;
+        if slot.generation != ticket.generation {
+            return None;
+        }
+        let operation = slot.operation.take()?;
+        slot.generation = (slot.generation + 1) & GENERATION_MASK;
+        self.free.push(ticket.index);
+        self.in_flight_count -= 1;
+        Some(operation)
+    }
+
+    /// A message to fill; a used one when there is any.
+    pub(crate) fn message(&mut self) -> Pinned {
+        self.messages.pop().unwrap_or_else(Pinned::new)
+    }
+
+    /// Takes a message back.
+    pub(crate) fn recycle(&mut self, message: Pinned) {
+        if self.messages.len() < MESSAGES_KEPT_MAX {
+            self.messages.push(message);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reused_slot_does_not_answer_to_an_old_ticket() {
+        let mut operations = Operations::new();
+        let first = operations.insert(Operation::Close { socket: 1, tenant: 0 });
+        assert!(operations.remove(first).is_some());
+        let second = operations.insert(Operation::Close { socket: 2, tenant: 0 });
+        assert_ne!(first, second);
+        assert!(operations.get_mut(first).is_none());
+        assert!(operations.remove(first).is_none());
+        assert_eq!(Ticket::from_user_data(second.cancel_user_data()), second);
+        assert!(operations.remove(second).is_some());
+        assert_eq!(operations.in_flight_count(), 0);
+    }
+}

@@ -1,0 +1,230 @@
+//! Receiving: one multishot operation for each socket that listens, into a pool of buffers that
+//! all of them share.
+//!
+//! ```text
+//! a datagram's buffer   [ kernel's header 16 ][ peer 28 ][ control 0 or 24 ][ payload ]
+//! ```
+//!
+//! *Invariant:* while a socket is open and wanted, its receive is armed or waits in the list of
+//! the starved; services never see the difference.
+
+use std::io;
+
+use io_uring::types::{Fixed, RecvMsgOut};
+use io_uring::{cqueue, opcode, squeue};
+use shards_runtime::{Completion, End, Socket, Token};
+
+use crate::address::{self, ADDRESS_BYTES_MAX};
+use crate::buffers::Buffer;
+use crate::kernel::Event;
+use crate::machine::UringIo;
+use crate::operations::{Operation, Ticket, empty_header};
+use crate::sockets::{Kind, Receiving};
+
+const KERNEL_HEADER_BYTES: u32 = 16;
+const CONTROL_BYTES: usize = 24;
+/// Where the value of a control message lies, behind its length, level and type.
+const CONTROL_VALUE_AT: usize = 16;
+
+/// How a datagram lies in its buffer, told to the kernel with each receive.
+pub(crate) struct DatagramShape {
+    /// Boxed: the kernel is given its address.
+    header: Box<libc::msghdr>,
+}
+
+impl DatagramShape {
+    pub(crate) fn new(with_control: bool) -> Self {
+        let mut header = empty_header();
+        header.msg_namelen = ADDRESS_BYTES_MAX as libc::socklen_t;
+        header.msg_controllen = if with_control { CONTROL_BYTES } else { 0 };
+        DatagramShape { header: Box::new(header) }
+    }
+
+    /// Bytes of a buffer before the payload.
+    pub(crate) fn headroom_bytes(&self) -> u32 {
+        KERNEL_HEADER_BYTES + self.header.msg_namelen + self.header.msg_controllen as u32
+    }
+}
+
+impl UringIo {
+    pub(crate) fn receive(&mut self, token: Token, socket: Socket) {
+        let Some(slot) = self.slot(socket) else { return };
+        let state = &mut self.sockets[slot as usize];
+        match &mut state.receiving {
+            Receiving::Idle => self.arm(slot, token),
+            Receiving::Pausing { again, .. } => *again = Some(token),
+            Receiving::Armed(_) | Receiving::Starved(_) => {}
+        }
+    }
+
+    pub(crate) fn pause(&mut self, token: Token, socket: Socket) {
+        let Some(slot) = self.slot(socket) else { return };
+        let state = &mut self.sockets[slot as usize];
+        match &mut state.receiving {
+            Receiving::Idle => {}
+            Receiving::Starved(_) => {
+                state.receiving = Receiving::Idle;
+                self.ready.push_back(Completion::Ended { token, end: End::Paused });
+            }
+            Receiving::Pausing { again, .. } => *again = None,
+            &mut Receiving::Armed(ticket) => {
+                state.receiving = Receiving::Pausing { ticket, again: None };
+                self.cancel(ticket);
+            }
+        }
+    }
+
+    /// Arms receives that found no buffer, as many as there are buffers now.
+    pub(crate) fn feed_starved(&mut self) {
+        if self.starved.is_empty() {
+            return;
+        }
+        let mut budgets =
+            [self.stream_pool.free_count(), self.datagram_pool.free_count()].map(|n| n as u32);
+        for _ in 0..self.starved.len() {
+            let Some((socket, tenant)) = self.starved.pop_front() else { return };
+            let state = &self.sockets[socket as usize];
+            let Receiving::Starved(token) = state.receiving else { continue };
+            if state.tenant != tenant || !state.is_open() {
+                continue;
+            }
+            let budget = &mut budgets[usize::from(state.kind == Kind::Datagram)];
+            if *budget == 0 {
+                self.starved.push_back((socket, tenant));
+                continue;
+            }
+            *budget -= 1;
+            self.arm(socket, token);
+        }
+    }
+
+    pub(crate) fn on_receive(
+        &mut self,
+        ticket: Ticket,
+        (socket, token): (u32, Token),
+        event: Event,
+        completions: &mut Vec<Completion<Buffer>>,
+    ) {
+        let state = &self.sockets[socket as usize];
+        let (open, kind) = (state.is_open(), state.kind);
+        if let Some(id) = cqueue::buffer_select(event.flags) {
+            let pool = if kind == Kind::Datagram { &self.datagram_pool } else { &self.stream_pool };
+            let buffer = pool.lend(id, event.result.max(0) as usize);
+            if !open {
+                drop(buffer);
+            } else if kind == Kind::Datagram {
+                completions.extend(datagram(&self.datagram_shape, token, buffer));
+            } else if event.result > 0 {
+                completions.push(Completion::Received { token, buffer });
+            }
+        }
+        if !cqueue::more(event.flags) {
+            self.on_receive_over(ticket, (socket, token), event.result, completions);
+        }
+    }
+
+    /// The multishot is over; decides whether receiving is.
+    fn on_receive_over(
+        &mut self,
+        ticket: Ticket,
+        (socket, token): (u32, Token),
+        result: i32,
+        completions: &mut Vec<Completion<Buffer>>,
+    ) {
+        self.finish(socket, ticket);
+        let state = &mut self.sockets[socket as usize];
+        let was = std::mem::replace(&mut state.receiving, Receiving::Idle);
+        if !state.is_open() {
+            self.close_when_quiet(socket);
+            return;
+        }
+        let end = match verdict(state.kind, result) {
+            Verdict::End(end) => end,
+            Verdict::Starved if matches!(was, Receiving::Armed(_)) => {
+                state.receiving = Receiving::Starved(token);
+                self.counters.buffers_exhausted += 1;
+                self.starved.push_back((socket, self.sockets[socket as usize].tenant));
+                return;
+            }
+            Verdict::GoOn if matches!(was, Receiving::Armed(_)) => {
+                self.arm(socket, token);
+                return;
+            }
+            Verdict::GoOn | Verdict::Starved => End::Paused,
+        };
+        completions.push(Completion::Ended { token, end });
+        if let Receiving::Pausing { again: Some(token), .. } = was {
+            self.arm(socket, token);
+        }
+    }
+
+    fn arm(&mut self, socket: u32, token: Token) {
+        let ticket = self.operations.insert(Operation::Receive { socket, token });
+        let state = &mut self.sockets[socket as usize];
+        assert_ne!(state.kind, Kind::Acceptor, "an acceptor receives no bytes");
+        state.receiving = Receiving::Armed(ticket);
+        let entry: squeue::Entry = if state.kind == Kind::Datagram {
+            let header = &raw const *self.datagram_shape.header;
+            opcode::RecvMsgMulti::new(Fixed(socket), header, self.datagram_pool.group()).build()
+        } else {
+            opcode::RecvMulti::new(Fixed(socket), self.stream_pool.group()).build()
+        };
+        // SAFETY: the header belongs to the machine, is boxed, and is never changed.
+        unsafe { self.start(socket, ticket, entry) };
+    }
+}
+
+enum Verdict {
+    /// The multishot ended by itself, or was cancelled.
+    GoOn,
+    /// No buffer was free.
+    Starved,
+    End(End),
+}
+
+fn verdict(kind: Kind, result: i32) -> Verdict {
+    match -result {
+        libc::ENOBUFS => Verdict::Starved,
+        libc::ECANCELED | libc::EINTR | libc::EAGAIN => Verdict::GoOn,
+        0 if kind == Kind::Stream => Verdict::End(End::Eof),
+        // What an earlier datagram of ours met on its way says nothing about the next one.
+        libc::ECONNREFUSED
+        | libc::EHOSTUNREACH
+        | libc::ENETUNREACH
+        | libc::EHOSTDOWN
+        | libc::ENETDOWN
+        | libc::EMSGSIZE
+        | libc::EPROTO
+        | libc::ENOPROTOOPT
+        | libc::EOPNOTSUPP
+            if kind == Kind::Datagram =>
+        {
+            Verdict::GoOn
+        }
+        code if code > 0 => Verdict::End(End::Failed(io::Error::from_raw_os_error(code))),
+        _ => Verdict::GoOn,
+    }
+}
+
+/// Reads what the kernel wrote before the payload. `None`, and the buffer goes back, when the
+/// datagram did not fit.
+fn datagram(shape: &DatagramShape, token: Token, buffer: Buffer) -> Option<Completion<Buffer>> {
+    let out = RecvMsgOut::parse(&buffer, &shape.header).ok()?;
+    if out.is_payload_truncated() {
+        return None;
+    }
+    let peer = address::read(out.name_data())?;
+    let payload_bytes = out.payload_data().len();
+    let segment_size = joined_size(out.control_data())
+        .filter(|&size| size > 0 && usize::from(size) < payload_bytes);
+    let start = shape.headroom_bytes() as usize;
+    let buffer = buffer.narrow(start..start + payload_bytes);
+    Some(Completion::ReceivedFrom { token, peer, buffer, segment_size })
+}
+
+/// The size in a `UDP_GRO` control message: length, level, type, then an `i32`.
+fn joined_size(control: &[u8]) -> Option<u16> {
+    let int = |at: usize| Some(i32::from_ne_bytes(control.get(at..at + 4)?.try_into().ok()?));
+    let is_gro = int(8)? == libc::SOL_UDP && int(12)? == libc::UDP_GRO;
+    is_gro.then(|| int(CONTROL_VALUE_AT))?.and_then(|size| u16::try_from(size).ok())
+}

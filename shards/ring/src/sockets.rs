@@ -1,0 +1,173 @@
+//! What the machine knows about each slot of its socket table, and how listening and datagram
+//! sockets are opened.
+//!
+//! *Invariant:* a slot is free exactly when the kernel's table has nothing in it that we were told
+//! of; it becomes free with the event of its close, which is asked for only when nothing else is in
+//! flight on it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+use shards_runtime::{BindOptions, Socket, Token};
+
+use crate::address::Family;
+use crate::operations::Ticket;
+
+/// Bits of a [`Socket`] that name the slot; the rest are the low bits of the tenant's number.
+const SLOT_BITS: u32 = 20;
+/// The most slots of one table.
+pub(crate) const SOCKETS_MAX: u32 = 1 << SLOT_BITS;
+
+const BACKLOG_DEFAULT: u32 = 4_096;
+
+/// The slot that a name speaks of; whether it is still the same tenant's is another question.
+pub(crate) fn slot_of(socket: Socket) -> u32 {
+    socket.0 & (SOCKETS_MAX - 1)
+}
+
+/// What a slot holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Phase {
+    Free,
+    Open,
+    /// Being closed; the token is missing when the machine closes a socket that nobody was told of.
+    Closing(Option<Token>),
+}
+
+/// Streams and datagrams receive into different pools.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    Stream,
+    Acceptor,
+    Datagram,
+}
+
+/// Where receiving (or accepting) stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Receiving {
+    /// Nobody asked, or it ended.
+    Idle,
+    /// In flight.
+    Armed(Ticket),
+    /// In flight and being cancelled, because of `Op::Pause`; then armed again if somebody asked
+    /// meanwhile.
+    Pausing { ticket: Ticket, again: Option<Token> },
+    /// Wanted, but no buffer was free.
+    Starved(Token),
+}
+
+/// One slot.
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    pub(crate) phase: Phase,
+    /// Counts the tenants of the slot.
+    pub(crate) tenant: u32,
+    pub(crate) kind: Kind,
+    pub(crate) family: Family,
+    pub(crate) receiving: Receiving,
+    pub(crate) sending: Option<Ticket>,
+    /// Operations of this socket that the kernel has.
+    pub(crate) in_flight_count: u32,
+}
+
+impl State {
+    pub(crate) fn is_open(&self) -> bool {
+        self.phase == Phase::Open
+    }
+
+    /// What the world above calls this tenant of `slot`: an operation on a socket that is gone
+    /// must not hit the next one in the same slot.
+    pub(crate) fn name(&self, slot: u32) -> Socket {
+        Socket(self.tenant << SLOT_BITS | slot)
+    }
+
+    /// Makes a free slot a socket.
+    pub(crate) fn open(&mut self, kind: Kind, family: Family) {
+        assert_eq!(self.phase, Phase::Free, "the kernel gives out free slots only");
+        debug_assert_eq!(self.in_flight_count, 0);
+        let tenant = self.tenant;
+        *self = State { phase: Phase::Open, kind, family, tenant, ..State::free() };
+    }
+
+    /// Makes it free again.
+    pub(crate) fn release(&mut self) {
+        let tenant = self.tenant.wrapping_add(1);
+        *self = State { tenant, ..State::free() };
+    }
+
+    pub(crate) fn free() -> Self {
+        State {
+            phase: Phase::Free,
+            tenant: 0,
+            kind: Kind::Stream,
+            family: Family::V4,
+            receiving: Receiving::Idle,
+            sending: None,
+            in_flight_count: 0,
+        }
+    }
+}
+
+/// A listening TCP socket and the address it got.
+pub(crate) fn listening(
+    address: SocketAddr,
+    options: BindOptions,
+) -> io::Result<(OwnedFd, SocketAddr)> {
+    let socket = open(address, options, SocketType::STREAM)?;
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    // What is accepted inherits it.
+    sockopt::set_tcp_nodelay(&socket, true)?;
+    rustix::net::bind(&socket, &address)?;
+    let backlog = if options.backlog == 0 { BACKLOG_DEFAULT } else { options.backlog };
+    rustix::net::listen(&socket, backlog.min(i32::MAX as u32) as i32)?;
+    let bound = bound_address(&socket)?;
+    Ok((socket, bound))
+}
+
+/// A bound UDP socket and the address it got.
+pub(crate) fn datagram(
+    address: SocketAddr,
+    options: BindOptions,
+    join_datagrams: bool,
+) -> io::Result<(OwnedFd, SocketAddr)> {
+    let socket = open(address, options, SocketType::DGRAM)?;
+    if join_datagrams {
+        set_udp_gro(&socket)?;
+    }
+    rustix::net::bind(&socket, &address)?;
+    let bound = bound_address(&socket)?;
+    Ok((socket, bound))
+}
+
+fn open(address: SocketAddr, options: BindOptions, kind: SocketType) -> io::Result<OwnedFd> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
+    if address.is_ipv6() {
+        sockopt::set_ipv6_v6only(&socket, options.v6_only)?;
+    }
+    if options.shared {
+        sockopt::set_socket_reuseport(&socket, true)?;
+    }
+    Ok(socket)
+}
+
+fn bound_address(socket: &impl AsFd) -> io::Result<SocketAddr> {
+    Ok(SocketAddr::try_from(rustix::net::getsockname(socket)?)?)
+}
+
+fn set_udp_gro(socket: &OwnedFd) -> io::Result<()> {
+    let on: i32 = 1;
+    // SAFETY: the value is an `i32` that outlives the call, and its length is given.
+    let code = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_UDP,
+            libc::UDP_GRO,
+            (&raw const on).cast(),
+            size_of::<i32>() as libc::socklen_t,
+        )
+    };
+    if code == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}

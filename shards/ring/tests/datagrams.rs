@@ -1,0 +1,159 @@
+//! Datagrams on the real ring.
+
+mod common;
+
+use std::net::{SocketAddr, UdpSocket};
+use std::time::Duration;
+
+use bytes::Bytes;
+use common::{close, local, open, owned, small, token, wait_at_most, wait_for};
+use shards_ring::{RingConfig, UringIo};
+use shards_runtime::{BindOptions, Completion, Gather, Io, Op, Piece, Socket};
+
+fn bound(config: RingConfig, address: SocketAddr) -> (UringIo, Socket, SocketAddr) {
+    let mut io = open(config);
+    let (socket, address) = io.bind(address, BindOptions::default()).unwrap();
+    io.submit(token(1), Op::RecvFrom(socket));
+    io.flush();
+    (io, socket, address)
+}
+
+fn received(io: &mut UringIo) -> (SocketAddr, Vec<u8>, Option<u16>) {
+    wait_for(io, |completion| match completion {
+        Completion::ReceivedFrom { token: its, peer, buffer, segment_size } => {
+            assert_eq!(its, token(1));
+            Some((peer, buffer.to_vec(), segment_size))
+        }
+        other => panic!("{other:?}"),
+    })
+    .expect("a datagram")
+}
+
+fn send_to(io: &mut UringIo, socket: Socket, to: SocketAddr, payload: Gather, size: Option<u16>) {
+    let len: usize = payload.iter().map(|piece| piece.as_slice().len()).sum();
+    io.submit(token(2), Op::SendTo { socket, to, payload, segment_size: size });
+    let sent = wait_for(io, |completion| match completion {
+        Completion::Sent { token: its, result } if its == token(2) => Some(result.unwrap()),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(sent, Some(len));
+}
+
+fn client(address: &str) -> UdpSocket {
+    let client = UdpSocket::bind(address).unwrap();
+    client.set_read_timeout(Some(common::PATIENCE)).unwrap();
+    client
+}
+
+#[test]
+fn datagrams_come_with_their_sender_and_can_be_answered() {
+    let (mut io, socket, address) = bound(small(), local());
+    let client = client("127.0.0.1:0");
+    let mut room = [0; 3_000];
+    for len in [0usize, 1, 500, 2_048] {
+        let payload: Vec<u8> = (0..len).map(|n| n as u8).collect();
+        client.send_to(&payload, address).unwrap();
+        let (peer, got, segment_size) = received(&mut io);
+        assert_eq!((peer, &got, segment_size), (client.local_addr().unwrap(), &payload, None));
+        let gather =
+            Gather::from_iter([Piece::Static(b"re:"), Piece::Owned(Bytes::from(payload.clone()))]);
+        send_to(&mut io, socket, peer, gather, None);
+        let (count, from) = client.recv_from(&mut room).unwrap();
+        assert_eq!((from, &room[..3], &room[3..count]), (address, &b"re:"[..], &payload[..]));
+    }
+}
+
+#[test]
+fn a_datagram_that_does_not_fit_is_dropped_and_the_next_one_comes() {
+    let (mut io, _, address) = bound(small(), local());
+    let client = client("127.0.0.1:0");
+    client.send_to(&[1; 2_049], address).unwrap();
+    client.send_to(b"fits", address).unwrap();
+    assert_eq!(received(&mut io).1, b"fits");
+}
+
+#[test]
+fn a_v6_socket_talks_to_both_families() {
+    let (mut io, socket, address) = bound(small(), "[::]:0".parse().unwrap());
+    for host in ["127.0.0.1", "::1"] {
+        let client = client(&SocketAddr::new(host.parse().unwrap(), 0).to_string());
+        let to = SocketAddr::new(host.parse().unwrap(), address.port());
+        client.send_to(b"?", to).unwrap();
+        let (peer, got, _) = received(&mut io);
+        assert_eq!((peer, &got[..]), (client.local_addr().unwrap(), &b"?"[..]));
+        send_to(&mut io, socket, peer, owned("!"), None);
+        let mut room = [0; 8];
+        assert_eq!(client.recv_from(&mut room).unwrap(), (1, to));
+    }
+}
+
+#[test]
+fn one_send_makes_many_datagrams() {
+    let (mut io, socket, _) = bound(small(), local());
+    let client = client("127.0.0.1:0");
+    let payload: Vec<u8> = (0..3_500u32).map(|n| (n / 7) as u8).collect();
+    let to = client.local_addr().unwrap();
+    send_to(&mut io, socket, to, owned(payload.clone()), Some(1_000));
+    let mut room = [0; 2_000];
+    let mut got = Vec::new();
+    for expected in [1_000, 1_000, 1_000, 500] {
+        let count = client.recv(&mut room).unwrap();
+        assert_eq!(count, expected);
+        got.extend_from_slice(&room[..count]);
+    }
+    assert_eq!(got, payload);
+    send_to(&mut io, socket, to, owned("short"), Some(1_000));
+    assert_eq!(client.recv(&mut room).unwrap(), 5);
+}
+
+#[test]
+fn joined_datagrams_say_how_long_each_was() {
+    let config = RingConfig { udp_gro: true, datagram_buffers_count: 4, ..small() };
+    let (mut io, socket, address) = bound(config.clone(), local());
+    let (mut other, sender, from) = bound(config, local());
+    let payload: Vec<u8> = (0..10_000u32).map(|n| (n / 9) as u8).collect();
+    send_to(&mut other, sender, address, owned(payload.clone()), Some(1_000));
+    assert_eq!(received(&mut io), (from, payload, Some(1_000)));
+    send_to(&mut other, sender, address, owned("alone"), None);
+    assert_eq!(received(&mut io), (from, b"alone".to_vec(), None));
+    close(&mut io, socket);
+}
+
+#[test]
+fn an_unreachable_peer_does_not_end_receiving() {
+    let (mut io, socket, address) = bound(small(), local());
+    let gone = client("127.0.0.1:0").local_addr().unwrap();
+    for _ in 0..3 {
+        send_to(&mut io, socket, gone, owned("anybody?"), None);
+    }
+    let client = client("127.0.0.1:0");
+    client.send_to(b"yes", address).unwrap();
+    assert_eq!(received(&mut io).1, b"yes");
+}
+
+#[test]
+fn many_sends_and_few_buffers() {
+    let config = RingConfig { datagram_buffers_count: 2, ..small() };
+    let (mut io, socket, address) = bound(config, local());
+    let payload = |n: u32| owned(n.to_be_bytes().to_vec());
+    for n in 0..100 {
+        let op = Op::SendTo { socket, to: address, payload: payload(n), segment_size: None };
+        io.submit(token(2), op);
+    }
+    let (mut sent, mut got) = (0, Vec::new());
+    wait_for(&mut io, |completion| {
+        match completion {
+            Completion::Sent { result, .. } => sent += u32::from(result.unwrap() == 4),
+            Completion::ReceivedFrom { buffer, .. } => {
+                got.push(u32::from_be_bytes(buffer[..].try_into().unwrap()));
+            }
+            other => panic!("{other:?}"),
+        }
+        (sent == 100 && got.len() == 100).then_some(())
+    })
+    .expect("all of both");
+    assert_eq!(got, (0..100).collect::<Vec<_>>());
+    close(&mut io, socket);
+    assert!(wait_at_most(&mut io, Duration::from_millis(20), Some).is_none());
+    assert_eq!(io.counters().operations_in_flight, 0);
+}
