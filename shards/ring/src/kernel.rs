@@ -110,6 +110,11 @@ impl Kernel {
         }
     }
 
+    /// Whether the kernel has taken every entry.
+    pub(crate) fn is_handed_over(&mut self) -> bool {
+        self.backlog.is_empty() && self.ring.submission().is_empty()
+    }
+
     /// Whether an [`Kernel::enter`] without sleep would do anything.
     pub(crate) fn wants_enter(&mut self) -> bool {
         let queue = self.ring.submission();

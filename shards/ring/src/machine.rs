@@ -27,7 +27,7 @@ use crate::clock;
 use crate::config::RingConfig;
 use crate::group::RingGroup;
 use crate::kernel::{Event, Kernel, Sleep};
-use crate::operations::{Operation, Operations, Ticket, user_data};
+use crate::operations::{Operation, Operations, Pinned, Ticket, user_data};
 use crate::receive::DatagramShape;
 use crate::sockets::{self, Kind, Phase, State};
 
@@ -42,6 +42,8 @@ static ONE: u64 = 1;
 pub struct UringIo {
     pub(crate) kernel: Kernel,
     pub(crate) operations: Operations,
+    /// Lists of parts that the kernel has yet to read.
+    pub(crate) staged: Vec<Pinned>,
     pub(crate) sockets: Vec<State>,
     pub(crate) stream_pool: Rc<Pool>,
     pub(crate) datagram_pool: Rc<Pool>,
@@ -93,6 +95,7 @@ impl UringIo {
         let mut machine = UringIo {
             kernel,
             operations: Operations::new(),
+            staged: Vec::new(),
             sockets: vec![State::free(); config.sockets_max as usize],
             stream_pool,
             datagram_pool,
@@ -329,12 +332,14 @@ impl Io for UringIo {
                 break;
             }
         }
+        self.release_staged();
         self.now = clock::now();
         self.wall_clock = clock::wall_clock();
     }
 
     fn flush(&mut self) {
         self.kernel.submit();
+        self.release_staged();
     }
 
     fn doorbell(&mut self, sibling: ShardId) {

@@ -90,7 +90,7 @@ pub(crate) struct Sending {
     /// Bytes sent so far, and in all.
     pub(crate) sent: usize,
     pub(crate) total: usize,
-    /// Present when one pointer and one length are not enough.
+    /// A datagram's address and control message.
     pub(crate) message: Option<Pinned>,
 }
 

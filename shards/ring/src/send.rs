@@ -34,19 +34,12 @@ impl UringIo {
             self.ready.push_back(Completion::Sent { token, result: Ok(0) });
             return;
         }
-        let (entry, message) = if let [piece] = gather.as_slice() {
-            let bytes = piece.as_slice();
-            (one_piece(slot, bytes), None)
-        } else {
-            let mut message = self.operations.message();
-            let count = fill_parts(&mut message, &gather, 0);
-            (several_pieces(slot, &mut message, count), Some(message))
-        };
-        let sending = Sending { socket: slot, token, gather, sent: 0, total, message };
+        let entry = self.stream_entry(slot, &gather, 0);
+        let sending = Sending { socket: slot, token, gather, sent: 0, total, message: None };
         let ticket = self.operations.insert(Operation::Send(sending));
         self.sockets[slot as usize].sending = Some(ticket);
         // SAFETY: the operation owns the gather, whose bytes lie on the heap or are static and so
-        // do not move with it, and the message.
+        // do not move with it; the list of parts stays staged until the kernel has read it.
         unsafe { self.start(slot, ticket, entry) };
     }
 
@@ -131,19 +124,53 @@ impl UringIo {
         }
     }
 
+    /// The entry that sends a gather without its first `skip` bytes on a stream.
+    ///
+    /// A list of parts is staged, not owned by the operation: the kernel reads it when it takes the
+    /// entry (`IORING_FEAT_SUBMIT_STABLE`), so that a thousand sleeping sends hold no lists.
+    fn stream_entry(&mut self, slot: u32, gather: &Gather, skip: usize) -> squeue::Entry {
+        if let [piece] = gather.as_slice() {
+            return one_piece(slot, &piece.as_slice()[skip..]);
+        }
+        let mut message = self.operations.message();
+        let count = fill_parts(&mut message, gather, skip);
+        let entry = several_pieces(slot, &mut message, count);
+        self.staged.push(message);
+        entry
+    }
+
+    /// Takes back the lists of parts that the kernel has read.
+    pub(crate) fn release_staged(&mut self) {
+        if self.staged.is_empty() || !self.kernel.is_handed_over() {
+            return;
+        }
+        for message in self.staged.drain(..) {
+            self.operations.recycle(message);
+        }
+    }
+
     /// Submits what is left of a send under the same ticket.
     fn continue_send(&mut self, ticket: Ticket) {
         self.counters.sends_continued += 1;
         let Some(Operation::Send(sending)) = self.operations.get_mut(ticket) else { return };
         let socket = sending.socket;
         let entry = match &mut sending.message {
-            None => one_piece(socket, &sending.gather[0].as_slice()[sending.sent..]),
+            None => {
+                // The gather is only borrowed out of the table while its parts are listed.
+                let (gather, sent) = (std::mem::take(&mut sending.gather), sending.sent);
+                let entry = self.stream_entry(socket, &gather, sent);
+                let Some(Operation::Send(sending)) = self.operations.get_mut(ticket) else {
+                    unreachable!("it was there a moment ago");
+                };
+                sending.gather = gather;
+                entry
+            }
             Some(message) => {
                 let count = fill_parts(message, &sending.gather, sending.sent);
-                let header = &mut message.header;
-                header.msg_iovlen = count;
-                let flags = if header.msg_name.is_null() { STREAM_FLAGS } else { DATAGRAM_FLAGS };
-                opcode::SendMsg::new(Fixed(socket), message.header()).flags(flags as u32).build()
+                message.header.msg_iovlen = count;
+                opcode::SendMsg::new(Fixed(socket), message.header())
+                    .flags(DATAGRAM_FLAGS as u32)
+                    .build()
             }
         };
         // SAFETY: the operation still owns all that the entry names, and its event is to come.
