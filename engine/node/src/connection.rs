@@ -31,6 +31,9 @@ pub(crate) struct Connection {
     pub(crate) receiving: bool,
     /// Close as soon as `output` has gone out.
     pub(crate) close_after_output: bool,
+    /// Before that close, wait a moment for the far end to close first: it is still sending, and
+    /// closing on unread bytes would reset the connection under our answer.
+    pub(crate) lingers: bool,
     /// Whether a timer entry is armed.
     pub(crate) armed: bool,
     /// When something must have happened; what, depends on the state.
@@ -144,6 +147,7 @@ impl Connection {
             sending: false,
             receiving: false,
             close_after_output: false,
+            lingers: false,
             armed: false,
             deadline: None,
             since: now,

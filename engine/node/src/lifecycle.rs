@@ -15,6 +15,8 @@ use crate::node::Node;
 
 /// How long control may take to answer, and a refused client to take its answer.
 const ASK_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a refused client that is still sending may take to read its answer and close.
+const LINGER: Duration = Duration::from_secs(1);
 /// How long a client may take to receive a complete answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -110,13 +112,18 @@ impl Node {
             End::Eof => false,
             End::Failed(_) => true,
         };
-        match &connection.state {
+        match connection.state {
             State::Source(_) => {
                 let cause = if failed { EndCause::Failed } else { EndCause::Closed };
                 self.end_source(cx, token, cause);
             }
             // A client may close its direction after asking, and still wants the answer.
-            State::Answering | State::Asking(Asking::Answer) if !failed => {}
+            State::Asking(Asking::Answer) if !failed => {}
+            State::Answering
+                if !failed && (connection.sending || !connection.output.is_empty()) =>
+            {
+                connection.lingers = false;
+            }
             State::Pull(_) => self.pull_failed(cx, token, "upstream closed the connection"),
             _ => self.close(cx, token),
         }
@@ -157,7 +164,10 @@ impl Node {
             return;
         }
         if connection.output.is_empty() {
-            if connection.close_after_output {
+            if std::mem::take(&mut connection.lingers) {
+                connection.deadline = Some(cx.now() + LINGER);
+                self.arm(cx, token);
+            } else if connection.close_after_output {
                 self.close(cx, token);
             }
             return;
@@ -196,6 +206,7 @@ impl Node {
         connection.input = Vec::new();
         connection.deadline = Some(cx.now() + ANSWER_TIMEOUT);
         connection.close_after_output = true;
+        connection.lingers = connection.receiving && sends_a_body(&connection.record);
         if let Some(record) = &mut connection.record {
             record.status = status;
         }
@@ -364,4 +375,12 @@ impl Node {
     fn nobody() -> Token {
         Token { slot: u32::MAX, generation: u32::MAX }
     }
+}
+
+/// Whether more of a request than its head may be on its way: a source's stream, a body, or what
+/// was too broken to tell.
+fn sends_a_body(record: &Option<Box<Record>>) -> bool {
+    record
+        .as_ref()
+        .is_none_or(|record| matches!(record.method.as_str(), "PUT" | "POST" | "PATCH" | "SOURCE"))
 }

@@ -1,6 +1,7 @@
 //! What crosses cores: shard to shard, shard to control, control to shards.
 //!
-//! * *Data* messages ([`Message::Publish`], [`Message::Prelude`]) may find a full queue; the subscriber's cursor at the owner stays where it is and the next tick tries again.
+//! * *Data* messages ([`Message::Publish`], [`Message::Prelude`]) may find a full queue; the
+//!   subscriber's cursor at the owner stays where it is and the next tick tries again.
 //! * Everything else is a *control* message and is sent surely: what may be outstanding bounds it.
 //! * A message never waits for another one, so there is nothing to deadlock.
 //!
