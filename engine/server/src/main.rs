@@ -1,2 +1,43 @@
-//! (to be written)
-fn main() {}
+//! `skywave`: reads its configuration, starts the shards and the control plane, and waits for
+//! signals. The wiring is in `run`.
+
+mod demo;
+mod doctor;
+mod log;
+mod run;
+
+use std::process::ExitCode;
+
+use engine_config::Invocation;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let invocation = match engine_config::parse_args(std::env::args_os().skip(1)) {
+        Ok(invocation) => invocation,
+        Err(errors) => {
+            eprintln!("{errors}");
+            return ExitCode::from(2);
+        }
+    };
+    match invocation {
+        Invocation::Help(text) => println!("{text}"),
+        Invocation::Version => println!("skywave {}", env!("CARGO_PKG_VERSION")),
+        Invocation::PrintDefaultConfig => print!("{}", engine_config::sample()),
+        Invocation::CheckConfig(config) => {
+            for warning in config.warnings() {
+                println!("warning: {warning}");
+            }
+            println!("the configuration is in order");
+        }
+        Invocation::Doctor(config) => return doctor::examine(&config),
+        Invocation::Run(config) => {
+            if let Err(error) = run::run(*config) {
+                eprintln!("skywave: {error:#}");
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    ExitCode::SUCCESS
+}

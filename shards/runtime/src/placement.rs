@@ -15,18 +15,18 @@ pub struct Placement {
     pub cores: Vec<usize>,
 }
 
-/// The running shard threads.
-pub struct Shards<S> {
-    threads: Vec<JoinHandle<io::Result<S>>>,
+/// The running shard threads. A shard's service never leaves its thread.
+pub struct Shards {
+    threads: Vec<JoinHandle<io::Result<()>>>,
 }
 
-impl<S: Send + 'static> Shards<S> {
+impl Shards {
     /// Starts one thread for each shard. `make` runs on that thread, already pinned, and builds
     /// the shard. Nobody ticks before all are built, so that every doorbell has somebody behind it.
     ///
     /// # Errors
     /// When a thread cannot be started.
-    pub fn start<I, F>(placement: &Placement, make: F) -> io::Result<Self>
+    pub fn start<I, S, F>(placement: &Placement, make: F) -> io::Result<Self>
     where
         I: Io,
         S: Service<I>,
@@ -45,7 +45,8 @@ impl<S: Send + 'static> Shards<S> {
             let body = move || {
                 let shard = pin(core).and_then(|()| make(ShardId(number as u16)));
                 barrier.wait();
-                Ok(shard?.run())
+                shard?.run();
+                Ok(())
             };
             threads.push(std::thread::Builder::new().name(format!("shard-{number}")).spawn(body)?);
         }
@@ -58,15 +59,15 @@ impl<S: Send + 'static> Shards<S> {
         self.threads.iter().any(JoinHandle::is_finished)
     }
 
-    /// Waits for every shard to stop and returns their services, or the first error.
+    /// Waits for every shard to stop; the first error, if any.
     ///
     /// # Errors
     /// What kept a shard from starting.
     ///
     /// # Panics
     /// When a shard panicked.
-    pub fn join(self) -> io::Result<Vec<S>> {
-        self.threads.into_iter().map(|thread| thread.join().expect("a shard panicked")).collect()
+    pub fn join(self) -> io::Result<()> {
+        self.threads.into_iter().try_for_each(|thread| thread.join().expect("a shard panicked"))
     }
 }
 

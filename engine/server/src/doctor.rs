@@ -1,0 +1,25 @@
+//! `--doctor`: what of the machine is missing, and what to set.
+
+use std::process::ExitCode;
+
+use engine_config::Config;
+use shards_ring::UringIo;
+
+/// Prints what the kernel lacks and what the configuration would use. Fails if it cannot run.
+pub fn examine(config: &Config) -> ExitCode {
+    let report = UringIo::probe();
+    print!("{report}");
+    for warning in config.warnings() {
+        println!("warning: {warning}");
+    }
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let shards_count = config.shards.count_on(cores);
+    println!("shards: {shards_count} on {cores} cores");
+    println!("memory at the limits, at most:");
+    for term in config.limits.memory_terms(shards_count) {
+        println!("  {:>12} KiB  {}", term.bytes / 1024, term.name);
+    }
+    let total = config.limits.memory_bytes_max(shards_count);
+    println!("  {:>12} KiB  in all", total / 1024);
+    if report.is_usable() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

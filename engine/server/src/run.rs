@@ -1,0 +1,275 @@
+//! The wiring, on one screen: storage, mesh, shards, control, demo, signals.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context as _, bail};
+use engine_config::{Config, Mount, Secret};
+use engine_control::{Bell, Command, Control, Setup};
+use engine_node::{Acceptor, LogSink, Message, Node};
+use shards_mesh::{MeshPort, mesh};
+use shards_ring::{ControlBell, RingConfig, RingGroup, UringIo};
+use shards_runtime::{Placement, Shard, ShardId, Shards};
+use shards_storage::{Storage, StorageConfig};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::demo::{Demo, DemoSettings};
+use crate::log::AccessLog;
+
+/// Runs the server until a signal ends it.
+pub fn run(mut config: Config) -> anyhow::Result<()> {
+    let _log = crate::log::start(config.log.level);
+    let report = UringIo::probe();
+    if !report.is_usable() {
+        bail!("this machine lacks something:\n{report}");
+    }
+    let seed = draw_seed();
+    complete(&mut config, seed);
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let acceptors = bind_acceptors(&mut config)?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let shards_count = config.shards.count_on(cores);
+    let config = Arc::new(config);
+
+    let storage = match &config.log.access_log {
+        Some(path) => Some(open_access_log(path)?),
+        None => None,
+    };
+    let setup =
+        Setup { shards_count, seed, port: config.listen[0].address.port(), started: unix_time() };
+    let control = Control::new(Arc::clone(&config), setup, now());
+    let snapshot = control.first_snapshot();
+
+    let group = RingGroup::new(shards_count + 1)?;
+    let mut ports = mesh::<Message>(shards_count + 1, config.limits.mesh_queue_messages as usize);
+    let control_port = ports.pop().expect("control is the last participant");
+    let placement = Placement { shards_count, cores: config.shards.cores.clone() };
+    let shards = {
+        let ring_config = ring_config(&config);
+        let log_ports: Vec<_> = (0..shards_count)
+            .map(|_| storage.as_ref().map(|(storage, log)| storage.port(*log)))
+            .collect();
+        let parts: Mutex<Vec<Option<Parts>>> =
+            Mutex::new(ports.into_iter().zip(log_ports).map(Some).collect());
+        let (group, acceptors) = (group.clone(), acceptors.clone());
+        Shards::start(&placement, move |shard| {
+            let io = group.open(shard, ring_config.clone())?;
+            let (port, log) = parts.lock().expect("nobody panics here")[shard.index()]
+                .take()
+                .expect("a shard starts once");
+            let log = log.map(|port| Box::new(AccessLog(port)) as Box<dyn LogSink>);
+            let node = Node::new(Arc::clone(&snapshot), acceptors.clone(), log, now());
+            Ok(Shard::new(io, port, node))
+        })?
+    };
+    let (commands, received) = channel();
+    let bell = group.control();
+    let control_thread = std::thread::Builder::new().name("control".to_owned()).spawn({
+        let bell = bell.clone();
+        move || engine_control::run(control, control_port, RingBell(bell), received)
+    })?;
+    for acceptor in &acceptors {
+        tracing::info!(address = %acceptor.address, shards_count, "listening");
+    }
+    let demo = start_demo(&config)?;
+
+    wait_for_signals(&config, seed, &storage, |command| {
+        let told = tell(&commands, command);
+        bell.ring_control();
+        told && !shards.any_ended()
+    })?;
+    if let Some(demo) = demo {
+        demo.stop();
+    }
+    shards.join()?;
+    control_thread.join().map_err(|_| anyhow::anyhow!("the control plane panicked"))?;
+    if let Some((storage, _)) = storage {
+        storage.stop();
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// The ring's doorbells, as control knows them.
+#[derive(Clone)]
+struct RingBell(ControlBell);
+
+impl Bell for RingBell {
+    fn wait(&self, timeout: Option<Duration>) {
+        self.0.wait(timeout);
+    }
+
+    fn ring(&self, shard: usize) {
+        self.0.ring(ShardId(shard as u16));
+    }
+
+    fn ring_control(&self) {
+        self.0.ring_control();
+    }
+}
+
+/// What a shard takes with it to its thread.
+type Parts = (MeshPort<Message>, Option<shards_storage::LogPort>);
+
+/// Sleeps until a signal ends the server. `command` tells control; false: everything has ended.
+fn wait_for_signals(
+    config: &Config,
+    seed: u64,
+    storage: &Option<(Storage, shards_storage::LogId)>,
+    command: impl Fn(Command) -> bool,
+) -> anyhow::Result<()> {
+    let mut signals = Signals::new([SIGHUP, SIGTERM, SIGINT])?;
+    for signal in signals.forever() {
+        if signal != SIGHUP {
+            tracing::info!("stopping: listeners have {} s", config.server.drain_s);
+            command(Command::Drain);
+            break;
+        }
+        if let Some((storage, _)) = storage
+            && let Err(error) = storage.reopen()
+        {
+            tracing::error!(%error, "cannot reopen the access log");
+        }
+        match engine_config::parse_args(std::env::args_os().skip(1)) {
+            Ok(engine_config::Invocation::Run(mut new)) => {
+                complete(&mut new, seed);
+                new.listen.clone_from(&config.listen);
+                command(Command::Reload(Arc::new(*new)));
+            }
+            Ok(_) => unreachable!("the arguments have not changed"),
+            Err(errors) => tracing::error!("not reloaded: {errors}"),
+        }
+    }
+    // A second signal ends it at once.
+    std::thread::spawn(move || {
+        if signals.forever().any(|signal| signal != SIGHUP) {
+            std::process::exit(130);
+        }
+    });
+    Ok(())
+}
+
+fn tell(commands: &Sender<Command>, command: Command) -> bool {
+    commands.send(command).is_ok()
+}
+
+/// Fills in what the configuration leaves to be drawn: the node's name, the demo's mount.
+fn complete(config: &mut Config, seed: u64) {
+    if config.server.node_id.is_empty() {
+        config.server.node_id = format!("skywave-{seed:016x}");
+    }
+    let demo = &config.demo;
+    if demo.enabled && !config.mounts.iter().any(|mount| mount.name == demo.mount) {
+        let mount = Mount {
+            name: demo.mount.clone(),
+            password: Some(Secret::new(format!("{:016x}", seed.rotate_left(17) ^ DEMO_SALT))),
+            ..config.mount_defaults.clone()
+        };
+        config.mounts.push(mount);
+    }
+}
+
+/// Sets the demo's password apart from the node's name, which upstream servers see.
+const DEMO_SALT: u64 = 0x9e37_79b9_7f4a_7c15;
+
+fn start_demo(config: &Config) -> anyhow::Result<Option<Demo>> {
+    if !config.demo.enabled {
+        return Ok(None);
+    }
+    let mount = config.mounts.iter().find(|mount| mount.name == config.demo.mount);
+    let mount = mount.context("the demo's mount")?;
+    let password = mount.password.as_ref().or(config.credentials.source_password.as_ref());
+    let Some(password) = password else { bail!("the demo's mount has no source password") };
+    let settings = DemoSettings {
+        server: config.listen[0].address,
+        mount: mount.name.clone(),
+        user: mount.username.clone(),
+        password: password.expose().to_owned(),
+    };
+    Ok(Some(Demo::start(settings)?))
+}
+
+/// Makes sure that every address can be had, and finds out what port 0 means. The shards then bind
+/// the same addresses with `SO_REUSEPORT`, which alone would let a second server in unnoticed.
+fn bind_acceptors(config: &mut Config) -> anyhow::Result<Vec<Acceptor>> {
+    let mut acceptors = Vec::new();
+    for listen in &mut config.listen {
+        if listen.address.port() == 0 {
+            listen.address = TcpListener::bind(listen.address)?.local_addr()?;
+        }
+        let v1 = listen.shoutcast_address().zip(listen.shoutcast_mount.clone());
+        acceptors.push(Acceptor {
+            address: listen.address,
+            v6_only: listen.v6_only,
+            proxy_protocol: listen.proxy_protocol,
+            v1_mount: None,
+        });
+        acceptors.extend(v1.map(|(address, mount)| Acceptor {
+            address,
+            v6_only: listen.v6_only,
+            proxy_protocol: false,
+            v1_mount: Some(mount),
+        }));
+    }
+    for acceptor in &acceptors {
+        probe_address(acceptor)?;
+    }
+    Ok(acceptors)
+}
+
+fn probe_address(acceptor: &Acceptor) -> anyhow::Result<()> {
+    use rustix::net::{AddressFamily, SocketType, bind, listen, socket, sockopt};
+    let address: SocketAddr = acceptor.address;
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let attempt = || -> rustix::io::Result<()> {
+        let probe = socket(family, SocketType::STREAM, None)?;
+        sockopt::set_socket_reuseaddr(&probe, true)?;
+        if address.is_ipv6() {
+            sockopt::set_ipv6_v6only(&probe, acceptor.v6_only)?;
+        }
+        bind(&probe, &address)?;
+        listen(&probe, 1)
+    };
+    attempt().with_context(|| format!("cannot listen on {address}"))
+}
+
+fn ring_config(config: &Config) -> RingConfig {
+    let defaults = RingConfig::default();
+    RingConfig {
+        sockets_max: defaults.sockets_max.min(config.limits.sockets_per_shard_max),
+        stream_buffers_count: config.limits.receive_buffers_count as u16,
+        // No protocol of this server uses datagrams yet.
+        datagram_buffers_count: 16,
+        ..defaults
+    }
+}
+
+fn open_access_log(path: &std::path::Path) -> anyhow::Result<(Storage, shards_storage::LogId)> {
+    let storage = Storage::start(StorageConfig::default()).context("the storage executor")?;
+    let log = storage.log(path).with_context(|| format!("cannot open {}", path.display()))?;
+    Ok((storage, log))
+}
+
+/// Something that nobody can guess, from the system's entropy.
+fn draw_seed() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    let mut hasher = std::hash::RandomState::new().build_hasher();
+    hasher.write_u128(unix_time().as_nanos());
+    hasher.write_u32(std::process::id());
+    hasher.finish()
+}
+
+#[allow(clippy::disallowed_methods, reason = "the process's start")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+#[allow(clippy::disallowed_methods, reason = "the process's start, for people")]
+fn unix_time() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+}
