@@ -73,211 +73,7 @@ fn every_key_of_the_sample_is_accepted_and_every_default_is_what_it_says() {
 
 #[test]
 fn bad_input_is_answered_with_what_was_expected_and_found() {
-    let table = [
-        (
-            "[mount_defaults]\nmax-listeners = 1",
-            "f:2: mount_defaults.max-listeners: unknown key; the nearest is `listeners_max`",
-        ),
-        ("[server]\nfoo = 1\n", "f:2: server.foo: unknown key; the nearest is `location`"),
-        (
-            "[server]\nhostnam = \"a\"",
-            "f:2: server.hostnam: unknown key; the nearest is `hostname`",
-        ),
-        (
-            "[limits]\nclients-max = 1",
-            "f:2: limits.clients-max: unknown key; the nearest is `clients_max`",
-        ),
-        (
-            "[limits]\nburst_bytes = 1",
-            "f:2: limits.burst_bytes: unknown key; the nearest is `burst_bytes` of \
-            [mount_defaults]",
-        ),
-        (
-            "[[mount]]\nname = \"/a\"\nburst = 1",
-            "f:3: mount.burst: unknown key; the nearest is `burst_bytes`",
-        ),
-        ("[servers]\n", "f:1: servers: unknown section; the nearest is [server]"),
-        ("hostname = \"a\"", "f:1: hostname: unknown key; the nearest is `hostname` of [server]"),
-        ("server = 1", "f:1: server: expected a section [server], found a value"),
-        ("[[server]]", "f:1: server: expected [server] once, found a list"),
-        (
-            "[mount]\nname = \"/a\"",
-            "f:1: mount: expected [[mount]] in double brackets: there may be several",
-        ),
-        (
-            "[limits]\nclients_max = \"many\"",
-            "f:2: limits.clients_max: expected a whole number, found the string \"many\"",
-        ),
-        ("[limits]\nclients_max = 0", "f:2: limits.clients_max: expected 1 to 4000000, found 0"),
-        (
-            "[limits]\nclients_max = -1",
-            "f:2: limits.clients_max: expected 0 to 4294967295, found -1",
-        ),
-        (
-            "[limits]\nclients_max = 1.5",
-            "f:2: limits.clients_max: expected a whole number, found the number 1.5",
-        ),
-        (
-            "[limits]\nreceive_buffers_count = 1000",
-            "f:2: limits.receive_buffers_count: expected a power of two such as 512 or 1024, \
-            found 1000",
-        ),
-        (
-            "[limits]\nsources_max = 10\nclients_max = 9",
-            "f:2: limits.sources_max: must not exceed clients_max, 9",
-        ),
-        ("[demo]\nenabled = 1", "f:2: demo.enabled: expected true or false, found the number 1"),
-        (
-            "[log]\nlevel = \"loud\"",
-            "f:2: log.level: expected one of \"error\", \"warn\", \"info\", \"debug\", \
-            \"trace\", found the string \"loud\"",
-        ),
-        (
-            "[server]\nserver_id = \"a\\nb\"",
-            "f:2: server.server_id: expected a string without control characters, found \"a\\nb\"",
-        ),
-        (
-            "[server]\nhostname = \"http://a/\"",
-            "f:2: server.hostname: expected a host name without scheme or path, found \
-            \"http://a/\"",
-        ),
-        (
-            "[server]\ntrusted_proxies = [\"10.0.0.0/33\"]",
-            "f:2: server.trusted_proxies: expected a network such as \"10.0.0.0/8\" or an \
-            address, found the string \"10.0.0.0/33\"",
-        ),
-        (
-            "[http]\ncors_headers = [\"a b: c\"]",
-            "f:2: http.cors_headers: expected a header line \"Name: value\", found the string \
-            \"a b: c\"",
-        ),
-        (
-            "[credentials]\nadmin_password = 1234",
-            "f:2: credentials.admin_password: expected a string without control characters, \
-            found no string (is it quoted?)",
-        ),
-        (
-            "[credentials]\nadmin_user = \"a:b\"",
-            "f:2: credentials.admin_user: expected a user name without a colon, found \"a:b\"",
-        ),
-        ("listen = []", "listen.address: at least one [[listen]] is needed"),
-        ("[[listen]]\nv6_only = true", "f:1: listen.address: is missing"),
-        (
-            "[[listen]]\naddress = \"8000\"",
-            "f:2: listen.address: expected an address and port such as \"0.0.0.0:8000\" or \
-            \"[::]:8000\", found the string \"8000\"",
-        ),
-        (
-            "[[listen]]\naddress = \"0.0.0.0:0\"",
-            "f:2: listen.address: expected a port from 1 to 65535, found 0.0.0.0:0",
-        ),
-        (
-            "[[listen]]\naddress = \"0.0.0.0:1\"\n[[listen]]\naddress = \"0.0.0.0:1\"",
-            "f:4: listen.address: 0.0.0.0:1 is already taken by 0.0.0.0:1",
-        ),
-        (
-            "[[listen]]\naddress = \"0.0.0.0:1\"\n[[listen]]\naddress = \"[::]:1\"\nv6_only = \
-            false",
-            "f:4: listen.address: [::]:1 is already taken by 0.0.0.0:1",
-        ),
-        (
-            "[[listen]]\naddress = \"0.0.0.0:1\"\nshoutcast_mount = \"/s\"\n[[listen]]\naddress \
-            = \"0.0.0.0:2\"",
-            "f:5: listen.address: 0.0.0.0:2 is already taken by 0.0.0.0:2",
-        ),
-        (
-            "[[listen]]\naddress = \"0.0.0.0:65535\"\nshoutcast_mount = \"/s\"",
-            "f:3: listen.shoutcast_mount: needs the port above 65535",
-        ),
-        ("[shards]\ncores = [0, 2, 0]", "f:2: shards.cores: core 0 is named twice"),
-        (
-            "[shards]\ncores = [0, 2]\ncount = 3",
-            "f:3: shards.count: 3 shards are to be pinned to 2 cores",
-        ),
-        (
-            "[mount_defaults]\nname = \"/a\"",
-            "f:2: mount_defaults.name: belongs to one [[mount]] and cannot be a default",
-        ),
-        ("[[mount]]\nburst_bytes = 1", "f:1: mount.name: is missing"),
-        (
-            "[[mount]]\nname = \"live\"",
-            "f:2: mount.name: expected a path that starts with /, found \"live\"",
-        ),
-        (
-            "[[mount]]\nname = \"/\"",
-            "f:2: mount.name: expected a path with a name after the /, found \"/\"",
-        ),
-        (
-            "[[mount]]\nname = \"/admin/x\"",
-            "f:2: mount.name: expected a path outside /admin, which belongs to the server, \
-            found \"/admin/x\"",
-        ),
-        (
-            "[[mount]]\nname = \"/a b\"",
-            "f:2: mount.name: expected a path without spaces, control characters, ?, # and %, \
-            found \"/a b\"",
-        ),
-        (
-            "[[mount]]\nname = \"/a\"\n[[mount]]\nname = \"/a\"",
-            "f:4: mount.name: \"/a\" is already another mount's",
-        ),
-        (
-            "[[mount]]\nname = \"/a\"\nburst_bytes = 600000",
-            "f:3: mount.burst_bytes: burst_bytes 600000 exceeds window_bytes, 524288",
-        ),
-        (
-            "[[mount]]\nname = \"/a\"\nwindow_bytes = 20000",
-            "f:3: mount.window_bytes: burst_bytes 65535 exceeds window_bytes, 20000",
-        ),
-        (
-            "[mount_defaults]\nwindow_bytes = 600000\n[[mount]]\nname = \"/a\"",
-            "f:2: mount_defaults.window_bytes: window_bytes 600000 exceeds \
-            limits.window_bytes_max, 524288",
-        ),
-        (
-            "[mount_defaults]\nflush_ms = 3000",
-            "f:2: mount_defaults.flush_ms: flush_ms 3000 exceeds flush_ms_max, 2000",
-        ),
-        (
-            "[mount_defaults]\nflush_ms = 1",
-            "f:2: mount_defaults.flush_ms: expected 5 to 10000, found 1",
-        ),
-        (
-            "[[mount]]\nname = \"/a\"\ncontent_type = \"mp3\"",
-            "f:3: mount.content_type: expected a content type such as \"audio/mpeg\", found \
-            \"mp3\"",
-        ),
-        (
-            "[[mount]]\nname = \"/a\"\npull = [\"https://h/a\"]",
-            "f:3: mount.pull: https is not supported for pulls yet; use http://",
-        ),
-        (
-            "[[mount]]\nname = \"/a\"\npull = [\"ftp://h/a\"]",
-            "f:3: mount.pull: expected a URL with http://, found ftp://",
-        ),
-        (
-            "[[mount]]\nname = \"/a\"\npull = [\"h/a\"]",
-            "f:3: mount.pull: expected a URL such as \"http://host:8000/live.mp3\", found no \
-            scheme",
-        ),
-        (
-            "[[mount]]\nname = \"/a\"\npull = [\"http://u:secret@h:8000\"]",
-            "f:3: mount.pull: expected a URL with a path for http://h:8000",
-        ),
-        (
-            "[[mount]]\nname = \"/a\"\npull = [\"http://h:99999/a\"]",
-            "f:3: mount.pull: expected a port from 1 to 65535 in \"h:99999\"",
-        ),
-        (
-            "[[mount]]\nname = \"/a\"\nfallback = \"/a\"",
-            "f:3: mount.fallback: falls back to itself",
-        ),
-        (
-            "[[mount]]\nname = \"/a\"\nfallback = \"b\"",
-            "f:3: mount.fallback: expected a path that starts with /, found \"b\"",
-        ),
-    ];
-    for (text, expected) in table {
+    for &(text, expected) in BAD_INPUTS {
         assert_eq!(faults(text), expected, "\n{text}");
     }
 }
@@ -557,3 +353,200 @@ fn the_reference_has_every_key_and_flag() {
     }
     assert!(reference.contains("`--cores LIST`"));
 }
+
+/// Bad files and what is said of them.
+const BAD_INPUTS: &[(&str, &str)] = &[
+    (
+        "[mount_defaults]\nmax-listeners = 1",
+        "f:2: mount_defaults.max-listeners: unknown key; the nearest is `listeners_max`",
+    ),
+    ("[server]\nfoo = 1\n", "f:2: server.foo: unknown key; the nearest is `location`"),
+    ("[server]\nhostnam = \"a\"", "f:2: server.hostnam: unknown key; the nearest is `hostname`"),
+    (
+        "[limits]\nclients-max = 1",
+        "f:2: limits.clients-max: unknown key; the nearest is `clients_max`",
+    ),
+    (
+        "[limits]\nburst_bytes = 1",
+        "f:2: limits.burst_bytes: unknown key; the nearest is `burst_bytes` of \
+        [mount_defaults]",
+    ),
+    (
+        "[[mount]]\nname = \"/a\"\nburst = 1",
+        "f:3: mount.burst: unknown key; the nearest is `burst_bytes`",
+    ),
+    ("[servers]\n", "f:1: servers: unknown section; the nearest is [server]"),
+    ("hostname = \"a\"", "f:1: hostname: unknown key; the nearest is `hostname` of [server]"),
+    ("server = 1", "f:1: server: expected a section [server], found a value"),
+    ("[[server]]", "f:1: server: expected [server] once, found a list"),
+    (
+        "[mount]\nname = \"/a\"",
+        "f:1: mount: expected [[mount]] in double brackets: there may be several",
+    ),
+    (
+        "[limits]\nclients_max = \"many\"",
+        "f:2: limits.clients_max: expected a whole number, found the string \"many\"",
+    ),
+    ("[limits]\nclients_max = 0", "f:2: limits.clients_max: expected 1 to 4000000, found 0"),
+    ("[limits]\nclients_max = -1", "f:2: limits.clients_max: expected 0 to 4294967295, found -1"),
+    (
+        "[limits]\nclients_max = 1.5",
+        "f:2: limits.clients_max: expected a whole number, found the number 1.5",
+    ),
+    (
+        "[limits]\nreceive_buffers_count = 1000",
+        "f:2: limits.receive_buffers_count: expected a power of two such as 512 or 1024, \
+        found 1000",
+    ),
+    (
+        "[limits]\nsources_max = 10\nclients_max = 9",
+        "f:2: limits.sources_max: must not exceed clients_max, 9",
+    ),
+    ("[demo]\nenabled = 1", "f:2: demo.enabled: expected true or false, found the number 1"),
+    (
+        "[log]\nlevel = \"loud\"",
+        "f:2: log.level: expected one of \"error\", \"warn\", \"info\", \"debug\", \
+        \"trace\", found the string \"loud\"",
+    ),
+    (
+        "[server]\nserver_id = \"a\\nb\"",
+        "f:2: server.server_id: expected a string without control characters, found \"a\\nb\"",
+    ),
+    (
+        "[server]\nhostname = \"http://a/\"",
+        "f:2: server.hostname: expected a host name without scheme or path, found \
+        \"http://a/\"",
+    ),
+    (
+        "[server]\ntrusted_proxies = [\"10.0.0.0/33\"]",
+        "f:2: server.trusted_proxies: expected a network such as \"10.0.0.0/8\" or an \
+        address, found the string \"10.0.0.0/33\"",
+    ),
+    (
+        "[http]\ncors_headers = [\"a b: c\"]",
+        "f:2: http.cors_headers: expected a header line \"Name: value\", found the string \
+        \"a b: c\"",
+    ),
+    (
+        "[credentials]\nadmin_password = 1234",
+        "f:2: credentials.admin_password: expected a string without control characters, \
+        found no string (is it quoted?)",
+    ),
+    (
+        "[credentials]\nadmin_user = \"a:b\"",
+        "f:2: credentials.admin_user: expected a user name without a colon, found \"a:b\"",
+    ),
+    ("listen = []", "listen.address: at least one [[listen]] is needed"),
+    ("[[listen]]\nv6_only = true", "f:1: listen.address: is missing"),
+    (
+        "[[listen]]\naddress = \"8000\"",
+        "f:2: listen.address: expected an address and port such as \"0.0.0.0:8000\" or \
+        \"[::]:8000\", found the string \"8000\"",
+    ),
+    (
+        "[[listen]]\naddress = \"0.0.0.0:0\"",
+        "f:2: listen.address: expected a port from 1 to 65535, found 0.0.0.0:0",
+    ),
+    (
+        "[[listen]]\naddress = \"0.0.0.0:1\"\n[[listen]]\naddress = \"0.0.0.0:1\"",
+        "f:4: listen.address: 0.0.0.0:1 is already taken by 0.0.0.0:1",
+    ),
+    (
+        "[[listen]]\naddress = \"0.0.0.0:1\"\n[[listen]]\naddress = \"[::]:1\"\nv6_only = \
+        false",
+        "f:4: listen.address: [::]:1 is already taken by 0.0.0.0:1",
+    ),
+    (
+        "[[listen]]\naddress = \"0.0.0.0:1\"\nshoutcast_mount = \"/s\"\n[[listen]]\naddress \
+        = \"0.0.0.0:2\"",
+        "f:5: listen.address: 0.0.0.0:2 is already taken by 0.0.0.0:2",
+    ),
+    (
+        "[[listen]]\naddress = \"0.0.0.0:65535\"\nshoutcast_mount = \"/s\"",
+        "f:3: listen.shoutcast_mount: needs the port above 65535",
+    ),
+    ("[shards]\ncores = [0, 2, 0]", "f:2: shards.cores: core 0 is named twice"),
+    (
+        "[shards]\ncores = [0, 2]\ncount = 3",
+        "f:3: shards.count: 3 shards are to be pinned to 2 cores",
+    ),
+    (
+        "[mount_defaults]\nname = \"/a\"",
+        "f:2: mount_defaults.name: belongs to one [[mount]] and cannot be a default",
+    ),
+    ("[[mount]]\nburst_bytes = 1", "f:1: mount.name: is missing"),
+    (
+        "[[mount]]\nname = \"live\"",
+        "f:2: mount.name: expected a path that starts with /, found \"live\"",
+    ),
+    (
+        "[[mount]]\nname = \"/\"",
+        "f:2: mount.name: expected a path with a name after the /, found \"/\"",
+    ),
+    (
+        "[[mount]]\nname = \"/admin/x\"",
+        "f:2: mount.name: expected a path outside /admin, which belongs to the server, \
+        found \"/admin/x\"",
+    ),
+    (
+        "[[mount]]\nname = \"/a b\"",
+        "f:2: mount.name: expected a path without spaces, control characters, ?, # and %, \
+        found \"/a b\"",
+    ),
+    (
+        "[[mount]]\nname = \"/a\"\n[[mount]]\nname = \"/a\"",
+        "f:4: mount.name: \"/a\" is already another mount's",
+    ),
+    (
+        "[[mount]]\nname = \"/a\"\nburst_bytes = 600000",
+        "f:3: mount.burst_bytes: burst_bytes 600000 exceeds window_bytes, 524288",
+    ),
+    (
+        "[[mount]]\nname = \"/a\"\nwindow_bytes = 20000",
+        "f:3: mount.window_bytes: burst_bytes 65535 exceeds window_bytes, 20000",
+    ),
+    (
+        "[mount_defaults]\nwindow_bytes = 600000\n[[mount]]\nname = \"/a\"",
+        "f:2: mount_defaults.window_bytes: window_bytes 600000 exceeds \
+        limits.window_bytes_max, 524288",
+    ),
+    (
+        "[mount_defaults]\nflush_ms = 3000",
+        "f:2: mount_defaults.flush_ms: flush_ms 3000 exceeds flush_ms_max, 2000",
+    ),
+    (
+        "[mount_defaults]\nflush_ms = 1",
+        "f:2: mount_defaults.flush_ms: expected 5 to 10000, found 1",
+    ),
+    (
+        "[[mount]]\nname = \"/a\"\ncontent_type = \"mp3\"",
+        "f:3: mount.content_type: expected a content type such as \"audio/mpeg\", found \
+        \"mp3\"",
+    ),
+    (
+        "[[mount]]\nname = \"/a\"\npull = [\"https://h/a\"]",
+        "f:3: mount.pull: https is not supported for pulls yet; use http://",
+    ),
+    (
+        "[[mount]]\nname = \"/a\"\npull = [\"ftp://h/a\"]",
+        "f:3: mount.pull: expected a URL with http://, found ftp://",
+    ),
+    (
+        "[[mount]]\nname = \"/a\"\npull = [\"h/a\"]",
+        "f:3: mount.pull: expected a URL such as \"http://host:8000/live.mp3\", found no \
+        scheme",
+    ),
+    (
+        "[[mount]]\nname = \"/a\"\npull = [\"http://u:secret@h:8000\"]",
+        "f:3: mount.pull: expected a URL with a path for http://h:8000",
+    ),
+    (
+        "[[mount]]\nname = \"/a\"\npull = [\"http://h:99999/a\"]",
+        "f:3: mount.pull: expected a port from 1 to 65535 in \"h:99999\"",
+    ),
+    ("[[mount]]\nname = \"/a\"\nfallback = \"/a\"", "f:3: mount.fallback: falls back to itself"),
+    (
+        "[[mount]]\nname = \"/a\"\nfallback = \"b\"",
+        "f:3: mount.fallback: expected a path that starts with /, found \"b\"",
+    ),
+];

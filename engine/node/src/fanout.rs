@@ -1,8 +1,8 @@
 //! The fan-out: listeners as cursors, served a phase at a time.
 //!
-//! Every [`PHASE_MS`] a new slot begins, and in each feed one phase of listeners is due. What is due
-//! is worked off in order, at most `sends_per_tick_max` sends a tick, so that no tick is long; when
-//! a shard is busy, what is due waits and one send carries more. Whoever has fallen behind the
+//! Every [`PHASE_MS`] a new slot begins, and in each feed one phase of listeners is due. What is
+//! due is worked off in order, at most `sends_per_tick_max` sends a tick, so that no tick is long;
+//! when a shard is busy, what is due waits and one send carries more. Whoever has fallen behind the
 //! window is dropped and counted: nobody else waits for him.
 //!
 //! * `cursor` is what the kernel has taken; `next` is where the send in flight ends.

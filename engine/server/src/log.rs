@@ -23,7 +23,12 @@ pub fn start(level: Level) -> WorkerGuard {
         Level::Debug => tracing::Level::DEBUG,
         Level::Trace => tracing::Level::TRACE,
     };
-    tracing_subscriber::fmt().with_ansi(false).with_writer(writer).with_max_level(level).with_target(false).init();
+    tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(writer)
+        .with_max_level(level)
+        .with_target(false)
+        .init();
     guard
 }
 

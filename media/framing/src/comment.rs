@@ -1,4 +1,5 @@
-//! Vorbis comments: `artist - title` from the block that Opus, Vorbis, Speex, Theora and FLAC share.
+//! Vorbis comments: `artist - title` from the block that Opus, Vorbis, Speex, Theora and FLAC
+//! share.
 //!
 //! ```text
 //!  length (4, little-endian) | vendor | count (4) | length (4) | "NAME=value" | …

@@ -72,8 +72,8 @@ const PIECE_BYTES: usize = 16 * 1024;
 
 impl Framer {
     /// A framer for a stream that is said to be `format`. The bytes have the last word: see
-    /// [`Framer::format`]. `seed` gives the serial numbers of an Ogg mount; use another one for each
-    /// source of a mount.
+    /// [`Framer::format`]. `seed` gives the serial numbers of an Ogg mount; use another one for
+    /// each source of a mount.
     pub fn new(format: Format, limits: Limits, seed: u64) -> Framer {
         Framer {
             limits,

@@ -1,8 +1,9 @@
 //! Matroska and WebM (RFC 9559): headers, then clusters. A listener starts at a cluster.
 //!
 //! ```text
-//!  in    EBML │ Segment │ SeekHead │ Info │ Tracks │ Cues │ Cluster Timecode block block … │ Cluster …
-//!  out   EBML │ Segment │            Info │ Tracks        │ Cluster Timecode │ block │ block … │ …
+//!  in    EBML │ Segment │ SeekHead │ Info │ Tracks │ Cues │ Cluster Timecode block block … │
+//!  Cluster … out   EBML │ Segment │            Info │ Tracks        │ Cluster Timecode │ block │
+//!  block … │ …
 //!               size unknown                                sync
 //! ```
 //!

@@ -1,7 +1,8 @@
 //! MPEG audio frame headers (ISO/IEC 11172-3, 13818-3, and the 2.5 extension), all layers.
 //!
 //! ```text
-//!  11111111 111vvllp bbbbrrpx cc......   v version · l layer · b bitrate · r rate · p padding · c mode
+//!  11111111 111vvllp bbbbrrpx cc......   v version · l layer · b bitrate · r rate · p padding · c
+//!  mode
 //! ```
 
 use crate::Format;

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  in    BOS A₇ │ BOS B₉ │ headers │ media … │ BOS C₇ │ headers │ media …    serials of the source
-//!  out            (held)             ▲ media…             (held)  ▲ media…   our serials, one series
+//!  out            (held)             ▲ media…             (held)  ▲ media…   our serials, one
+//!  series
 //!                                    │ headers as units, then: prelude = headers, in force here
 //! ```
 //!

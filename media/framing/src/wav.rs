@@ -4,9 +4,9 @@
 //!  RIFF ffffffff WAVE │ fmt … │ data ffffffff │ block │ block │ …      what listeners get
 //! ```
 //!
-//! Sizes are replaced by "unknown" and all chunks but `fmt ` and `data` are dropped. A unit is about
-//! 20 ms, always whole sample frames, always a sync unit. A second header of the same form (a file
-//! behind a file) is dropped; one of another form makes a new link.
+//! Sizes are replaced by "unknown" and all chunks but `fmt ` and `data` are dropped. A unit is
+//! about 20 ms, always whole sample frames, always a sync unit. A second header of the same form (a
+//! file behind a file) is dropped; one of another form makes a new link.
 
 use bytes::Bytes;
 

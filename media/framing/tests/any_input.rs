@@ -81,7 +81,10 @@ proptest! {
     #[test]
     fn damage_does_no_harm(
         index in 0..VECTORS.len(),
-        damage in proptest::collection::vec((any::<prop::sample::Index>(), 0..3_u8, any::<u8>()), 0..12),
+        damage in proptest::collection::vec(
+            (any::<prop::sample::Index>(), 0..3_u8, any::<u8>()),
+            0..12,
+        ),
         cuts in proptest::collection::vec(1_usize..3000, 1..20),
         small in any::<bool>(),
     ) {
@@ -99,7 +102,12 @@ proptest! {
             }
         }
         let limits = if small {
-            Limits { unit_bytes_max: 300, header_bytes_max: 500, comment_bytes_max: 40, streams_max: 1 }
+            Limits {
+                unit_bytes_max: 300,
+                header_bytes_max: 500,
+                comment_bytes_max: 40,
+                streams_max: 1,
+            }
         } else {
             Limits::default()
         };

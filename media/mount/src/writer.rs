@@ -142,7 +142,7 @@ impl Writer {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::disallowed_methods)] // A test must begin at some time.
+    #![allow(clippy::disallowed_methods, reason = "a test must begin at some time")]
     use super::*;
 
     fn config(chunk_bytes: usize, block_bytes: usize) -> WriterConfig {

@@ -1,7 +1,7 @@
 //! The oracle: everything that was ever written, byte for byte. Whatever order of writing, losing,
 //! joining and reading proptest finds, a listener has heard a contiguous run of it from a sync
 //! point, and is behind only if the window really has moved past it.
-#![allow(clippy::disallowed_methods)] // A test must begin at some time.
+#![allow(clippy::disallowed_methods, reason = "a test must begin at some time")]
 
 use std::time::{Duration, Instant};
 

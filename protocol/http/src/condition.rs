@@ -93,8 +93,8 @@ fn weak_equal(left: &[u8], right: &[u8]) -> bool {
     left.strip_prefix(b"W/").unwrap_or(left) == right.strip_prefix(b"W/").unwrap_or(right)
 }
 
-/// The entity tags of a list. A comma may stand inside the quotes, so the quotes are what separates;
-/// reading stops at the first thing that is no tag.
+/// The entity tags of a list. A comma may stand inside the quotes, so the quotes are what
+/// separates; reading stops at the first thing that is no tag.
 fn etags(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = value;
     std::iter::from_fn(move || {

@@ -1,8 +1,8 @@
 //! Cross-origin requests as browsers ask for them (the Fetch standard's CORS protocol).
 //!
 //! A page that plays a stream and wants its titles sends `Icy-MetaData: 1`, which makes the browser
-//! ask first: `OPTIONS` with `Access-Control-Request-Headers: icy-metadata`. A [`Preflight`] is that
-//! question.
+//! ask first: `OPTIONS` with `Access-Control-Request-Headers: icy-metadata`. A [`Preflight`] is
+//! that question.
 
 use crate::headers::{is_token_byte, list_items};
 use crate::method::Method;

@@ -12,7 +12,10 @@ pub struct Status(
 macro_rules! statuses {
     ($($name:ident $code:literal $reason:literal;)*) => {
         impl Status {
-            $(#[doc = concat!("`", $code, " ", $reason, "`")] pub const $name: Status = Status($code);)*
+            $(
+                #[doc = concat!("`", $code, " ", $reason, "`")]
+                pub const $name: Status = Status($code);
+            )*
 
             /// The usual reason phrase, or `Unknown`.
             pub const fn reason(self) -> &'static str {

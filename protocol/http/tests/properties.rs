@@ -93,7 +93,8 @@ proptest! {
             prop_assert_eq!(request.parse(&bytes), Ok(httparse::Status::Complete(used)));
             prop_assert_eq!(request.method, Some(head.method.as_str()));
             prop_assert_eq!(request.path, Some(head.target.raw()));
-            let theirs: Vec<_> = request.headers.iter().map(|line| (line.name, line.value)).collect();
+            let theirs = request.headers.iter().map(|line| (line.name, line.value));
+            let theirs: Vec<_> = theirs.collect();
             prop_assert_eq!(head.headers.iter().collect::<Vec<_>>(), theirs);
         }
     }

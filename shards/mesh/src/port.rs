@@ -147,9 +147,9 @@ impl<M> MeshPort<M> {
         count
     }
 
-    /// Announces that this participant goes to sleep and looks at its queues once more. True: sleep,
-    /// a doorbell comes with the next message. False: something is there already, and nobody was
-    /// told anything.
+    /// Announces that this participant goes to sleep and looks at its queues once more. True:
+    /// sleep, a doorbell comes with the next message. False: something is there already, and nobody
+    /// was told anything.
     #[must_use]
     pub fn sleep(&mut self) -> bool {
         debug_assert!(self.touched.is_empty(), "asleep on messages that were not published");

@@ -19,7 +19,8 @@ use crate::world::{Event, State};
 
 const BACKLOG_DEFAULT: usize = 4_096;
 
-/// How often a kernel repeats an unanswered attempt (`tcp_syn_retries`), the pauses doubling from 1 s.
+/// How often a kernel repeats an unanswered attempt (`tcp_syn_retries`), the pauses doubling from 1
+/// s.
 const SYN_RETRIES_MAX: u32 = 6;
 
 /// When it gives up, ns: 1 + 2 + 4 + … + 64 s.
@@ -209,7 +210,8 @@ impl State {
         let bound = acceptor.address;
         let (failure, end) = (self.faults.accept_failure, self.faults.multishot_end);
         if self.prng.chance(failure) {
-            // Two errors that Linux reports: the table is full, and the connection was gone already.
+            // Two errors that Linux reports: the table is full, and the connection was gone
+            // already.
             let number = if self.prng.below(2) == 0 { errno::ENFILE } else { errno::ECONNABORTED };
             if number == errno::ECONNABORTED {
                 self.acceptor(id).backlog.pop_front();
@@ -267,7 +269,8 @@ impl State {
         Ok(socket)
     }
 
-    /// Who listens there, on that host. Among sharing acceptors the addresses decide, as the kernel's hash does.
+    /// Who listens there, on that host. Among sharing acceptors the addresses decide, as the
+    /// kernel's hash does.
     fn find_acceptor(&self, host: Option<usize>, from: SocketAddr, to: SocketAddr) -> Option<u64> {
         let fits = |acceptor: &Acceptor| match acceptor.node {
             Some(_) if acceptor.node == host => {

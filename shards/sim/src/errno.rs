@@ -1,4 +1,5 @@
-//! The errors of Linux that the simulated kernel answers with, by their numbers on x86-64 and arm64.
+//! The errors of Linux that the simulated kernel answers with, by their numbers on x86-64 and
+//! arm64.
 
 use std::io;
 

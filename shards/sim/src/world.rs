@@ -36,7 +36,7 @@ impl World {
     pub fn new(seed: u64, faults: Faults) -> World {
         // An `Instant` cannot be made from a number, so the clock starts at an arbitrary one. Only
         // differences to it are ever looked at.
-        #[allow(clippy::disallowed_methods)]
+        #[allow(clippy::disallowed_methods, reason = "an arbitrary beginning")]
         let start = Instant::now();
         World {
             state: Rc::new(RefCell::new(State {

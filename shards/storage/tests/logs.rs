@@ -1,5 +1,5 @@
 //! Logs on real files: order, rotation, full ports, a disk that fails.
-#![allow(clippy::disallowed_methods)] // These tests wait for another thread, by the real clock.
+#![allow(clippy::disallowed_methods, reason = "waits for another thread, by the real clock")]
 
 use std::fs;
 use std::io;

@@ -1,7 +1,8 @@
 //! FLAC frame headers (RFC 9639 §9.1).
 //!
 //! ```text
-//!  11111111 1111100v bbbbrrrr ccccsss0 │ number (1 to 7) │ block size (0 to 2) │ rate (0 to 2) │ CRC-8
+//!  11111111 1111100v bbbbrrrr ccccsss0 │ number (1 to 7) │ block size (0 to 2) │ rate (0 to 2) │
+//!  CRC-8
 //! ```
 
 use crate::checksum;

@@ -1,8 +1,8 @@
 //! Ogg pages (RFC 3533 §6): found, checked, written anew.
 //!
 //! ```text
-//!  "OggS" 0 │ flags │ granule (8) │ serial (4) │ sequence (4) │ checksum (4) │ count │ lacing │ body
-//!  0        │ 5     │ 6           │ 14         │ 18           │ 22           │ 26    │ 27
+//!  "OggS" 0 │ flags │ granule (8) │ serial (4) │ sequence (4) │ checksum (4) │ count │ lacing │
+//!  body 0        │ 5     │ 6           │ 14         │ 18           │ 22           │ 26    │ 27
 //! ```
 //!
 //! A page is one only if its checksum says so: "OggS" may stand in any body.

@@ -1,5 +1,5 @@
 //! What the tests share: running a framer, joining late, and building streams by hand.
-#![allow(dead_code)] // Each test file uses its own part.
+#![allow(dead_code, reason = "each test file uses its own part")]
 
 use media_framing::{AudioInfo, Counters, Format, Framer, Limits, Unit};
 

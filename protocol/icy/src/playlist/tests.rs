@@ -1,3 +1,5 @@
+//! The playlists, whole, as the captures have them.
+
 use super::*;
 
 fn info() -> StreamInfo {

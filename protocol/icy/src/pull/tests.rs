@@ -1,3 +1,5 @@
+//! What a pull asks and what it makes of answers.
+
 use super::*;
 
 const REQUEST: PullRequest<'static> = PullRequest {

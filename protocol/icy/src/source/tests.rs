@@ -1,3 +1,5 @@
+//! Source heads in every dialect.
+
 use super::*;
 
 fn request(lines: &[(&str, &str)]) -> SourceRequest {

@@ -1,3 +1,5 @@
+//! What streams say about themselves, bounded and made safe.
+
 use super::*;
 
 fn info(lines: &[(&str, &str)]) -> StreamInfo {

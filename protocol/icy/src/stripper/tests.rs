@@ -1,3 +1,5 @@
+//! Titles inside a stream, however it is cut.
+
 use super::*;
 
 fn block(fields: &str) -> Vec<u8> {

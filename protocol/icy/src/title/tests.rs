@@ -1,3 +1,5 @@
+//! Title blocks: safe, bounded, whole.
+
 use super::*;
 
 fn text_of(block: &[u8]) -> &str {

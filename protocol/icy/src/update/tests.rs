@@ -1,3 +1,5 @@
+//! Title updates in every dialect that encoders use.
+
 use super::*;
 
 fn title(query: &str) -> Option<Title> {

@@ -1,3 +1,5 @@
+//! The ICY handshake, however it is cut.
+
 use super::*;
 
 const LIQUIDSOAP: &[u8] = b"hackme\r\nicy-br:128\r\nicy-url:http://l/\r\nicy-pub:1\r\n\
