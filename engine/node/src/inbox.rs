@@ -176,10 +176,12 @@ impl Node {
                     self.refuse_pull(cx, token, &offer.mount, order, PullFailure::Refused);
                     return;
                 }
-                self.refuse(cx, token, 403, answer);
+                self.refuse(cx, token, status_of(&answer), answer);
             }
             Verdict::Admitted(home) => self.admitted(cx, token, home),
-            Verdict::ListenerRefused(answer) => self.refuse(cx, token, 403, answer),
+            Verdict::ListenerRefused(answer) => {
+                self.refuse(cx, token, status_of(&answer), answer);
+            }
             Verdict::Answer { status, bytes } => self.refuse(cx, token, status, bytes),
         }
     }
@@ -334,4 +336,10 @@ impl Node {
             }
         }
     }
+}
+
+/// The status in the first line of an answer, for the access log.
+fn status_of(answer: &[u8]) -> u16 {
+    let code = answer.split(|byte| *byte == b' ').nth(1);
+    code.and_then(|code| std::str::from_utf8(code).ok()?.parse().ok()).unwrap_or(0)
 }

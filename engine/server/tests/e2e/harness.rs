@@ -1,0 +1,35 @@
+//! What the tests stand on: a server of their own, raw HTTP, numbered MP3 frames, and real peers.
+
+mod http;
+mod media;
+mod peers;
+mod player;
+mod server;
+mod tape;
+
+pub use http::{Heard, Listener, Reply, basic, exchange, get, until};
+pub use media::{Media, media};
+pub use peers::{Peer, decodes, decodes_for, ffmpeg_source, have, peer, run_to_end};
+pub use player::Source;
+pub use server::{ADMIN, Folder, PASSWORD, Server, Setup, free_port};
+pub use tape::{Run, Tape, runs_of};
+
+use std::time::{Duration, Instant};
+
+/// Waits for something to become true.
+///
+/// # Panics
+/// With `what` when it does not within ten seconds.
+#[track_caller]
+pub fn wait_for(what: &str, mut is_true: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !is_true() {
+        assert!(Instant::now() < deadline, "still not so after 10 s: {what}");
+        rest_ms(20);
+    }
+}
+
+/// Lets time pass.
+pub fn rest_ms(time_ms: u64) {
+    std::thread::sleep(Duration::from_millis(time_ms));
+}

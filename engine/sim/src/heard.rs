@@ -1,0 +1,367 @@
+//! Safety: what one listener heard is a run of what a source played, and nothing else.
+//!
+//! ```text
+//!   bytes ─► title blocks taken out, each at its place ─► media ─► runs of frames
+//!                                                                    │
+//!        run:  … frame n │ frame n+1 │ …   one source, nothing left out, nothing twice
+//!        hand-over: a run ends, another begins: allowed? fresh? never heard before?
+//! ```
+//!
+//! * A plain listener's runs begin and end between two frames. A titled one counts bytes between
+//!   title blocks, so its runs may begin and end inside a frame.
+//! * Where bytes came over a pull, a new connection upstream begins with a burst; what is heard
+//!   there may repeat, but still in whole frames.
+
+use std::collections::BTreeMap;
+
+use crate::content::{NAME_BYTES, frame, read_name};
+use crate::truth::{Place, Truth};
+
+/// How much older than the last byte before a hand-over the first byte behind it may be, ms: a
+/// chunk, a flush, the ways of both and a full queue or two; far less than a burst lasts.
+const STALE_MS_MAX: u64 = 4_000;
+
+/// How many bytes of two frames' beginnings may be the same.
+const HEADER_ALIKE_BYTES: usize = 32;
+
+/// What is known of the bytes that a listener got.
+pub(crate) struct Heard {
+    home: Place,
+    titles: Option<Titles>,
+    run: Option<Run>,
+    /// Media bytes whose place is not known yet.
+    unplaced: Vec<u8>,
+    /// For each source, where the listener was when it left it.
+    left_at: BTreeMap<u32, u64>,
+    /// When the last frame heard of the source before was played.
+    last_played_ms: Option<u64>,
+    /// The newest source heard of each place.
+    newest: BTreeMap<Place, u32>,
+    hand_overs: u64,
+}
+
+/// A place in a source's stream.
+struct Run {
+    source: u32,
+    number: u32,
+    /// The whole frame.
+    frame: Vec<u8>,
+    /// Bytes of it heard.
+    at: usize,
+}
+
+/// Where the stream stands between title blocks.
+struct Titles {
+    metaint: usize,
+    media_left: usize,
+    /// Bytes of the block that is coming in; empty: the length byte is next or media is.
+    block: Vec<u8>,
+    blocks_count: u64,
+    /// Whether the next block must carry a title.
+    full_is_due: bool,
+    last: Option<String>,
+}
+
+impl Heard {
+    /// A listener that asked for `home` and heard nothing yet; `metaint` as its head says.
+    pub(crate) fn new(home: Place, metaint: Option<usize>) -> Heard {
+        Heard {
+            home,
+            titles: metaint.map(|metaint| Titles {
+                metaint,
+                media_left: metaint,
+                block: Vec::new(),
+                blocks_count: 0,
+                full_is_due: true,
+                last: None,
+            }),
+            run: None,
+            unplaced: Vec::new(),
+            left_at: BTreeMap::new(),
+            last_played_ms: None,
+            newest: BTreeMap::new(),
+            hand_overs: 0,
+        }
+    }
+
+    /// The source heard last and when its last whole frame was played.
+    pub(crate) fn newest(&self, truth: &Truth) -> Option<(u32, u64)> {
+        let run = self.run.as_ref()?;
+        let number = if run.at == run.frame.len() { run.number } else { run.number.checked_sub(1)? };
+        Some((run.source, truth.played_ms(run.source, number)?))
+    }
+
+    /// The last title heard.
+    pub(crate) fn title(&self) -> Option<&str> {
+        self.titles.as_ref()?.last.as_deref()
+    }
+
+    /// Times that it was handed over from one source to another.
+    pub(crate) fn hand_overs(&self) -> u64 {
+        self.hand_overs
+    }
+
+    /// Takes the next bytes.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub(crate) fn take(&mut self, truth: &Truth, mut bytes: &[u8]) -> Result<(), String> {
+        while !bytes.is_empty() {
+            let Some(titles) = &mut self.titles else { return self.media(truth, bytes) };
+            if titles.media_left == 0 {
+                let (used, title) = titles.block(bytes)?;
+                bytes = &bytes[used..];
+                if let Some(title) = title.filter(|title| !truth.knows_title(title)) {
+                    return Err(format!("a title that nobody gave: {title:?}"));
+                }
+                continue;
+            }
+            let count = bytes.len().min(titles.media_left);
+            titles.media_left -= count;
+            let (media, rest) = bytes.split_at(count);
+            self.media(truth, media)?;
+            bytes = rest;
+        }
+        Ok(())
+    }
+
+    fn media(&mut self, truth: &Truth, mut bytes: &[u8]) -> Result<(), String> {
+        while !bytes.is_empty() {
+            if self.run.is_none() || !self.unplaced.is_empty() {
+                self.unplaced.extend_from_slice(bytes);
+                let placed = self.find_place(truth)?;
+                if !placed {
+                    return Ok(());
+                }
+                let rest = std::mem::take(&mut self.unplaced);
+                return self.media(truth, &rest);
+            }
+            let run = self.run.as_mut().expect("looked at above");
+            if run.at == run.frame.len() {
+                run.next(truth);
+            }
+            let same = run.frame[run.at..].iter().zip(bytes).take_while(|(a, b)| a == b).count();
+            run.at += same;
+            bytes = &bytes[same..];
+            if bytes.is_empty() || run.at == run.frame.len() {
+                continue;
+            }
+            if run.at > 0 && self.titles.is_none() {
+                let Run { source, number, at, .. } = run;
+                return Err(format!("frame {number} of source {source} is cut after {at} bytes"));
+            }
+            // Something else begins here. Its title is due, unless a block stood where the first bytes
+            // of both were still the same.
+            if let Some(titles) = &mut self.titles
+                && !truth.may_be_pulled(self.home)
+                && titles.media_left + HEADER_ALIKE_BYTES < titles.metaint
+            {
+                titles.full_is_due = true;
+            }
+            self.unplaced.extend_from_slice(bytes);
+            if !self.find_place(truth)? {
+                return Ok(());
+            }
+            let rest = std::mem::take(&mut self.unplaced);
+            return self.media(truth, &rest);
+        }
+        Ok(())
+    }
+
+    /// Looks for the beginning of a frame in the bytes without a place; what stands before it must
+    /// be the end of the frame before. False: more bytes are needed.
+    fn find_place(&mut self, truth: &Truth) -> Result<bool, String> {
+        let Some(begin) = self.unplaced.iter().position(|byte| *byte == 0xff) else {
+            if self.unplaced.len() > 2_000 {
+                return Err(format!("{} bytes of no frame", self.unplaced.len()));
+            }
+            return Ok(false);
+        };
+        if self.unplaced.len() < begin + NAME_BYTES {
+            return Ok(false);
+        }
+        let (source, number, rate) = read_name(&self.unplaced[begin..])
+            .ok_or_else(|| format!("no frame of anybody after {}", self.last()))?;
+        let what = format!("frame {number} of source {source} after {}", self.last());
+        let played = truth.source(source).ok_or_else(|| format!("{what}: no such source"))?;
+        if rate != played.rate || number as usize >= played.frames() {
+            return Err(format!("{what}: it was never played"));
+        }
+        if begin > 0 {
+            if self.titles.is_none() {
+                return Err(format!("{what}: {begin} bytes stand before it"));
+            }
+            let before = number.checked_sub(1).map(|number| frame(source, number, rate));
+            let tail = before.as_ref().and_then(|frame| frame.len().checked_sub(begin));
+            let tail = tail.map(|from| &before.as_ref().expect("it has a tail")[from..]);
+            if tail != Some(&self.unplaced[..begin]) {
+                return Err(format!("{what}: the {begin} bytes before it are of something else"));
+            }
+        }
+        let frame_bytes = rate.frame_bytes() as u64;
+        let begins_at = u64::from(number) * frame_bytes - begin as u64;
+        self.hand_over(truth, source, number, begins_at).map_err(|why| format!("{what}: {why}"))?;
+        self.unplaced.drain(..begin);
+        self.run = Some(Run { source, number, frame: frame(source, number, rate), at: 0 });
+        Ok(true)
+    }
+
+    /// Whether a listener may go on, or begin, with this place of this source.
+    fn hand_over(
+        &mut self,
+        truth: &Truth,
+        source: u32,
+        number: u32,
+        begins_at: u64,
+    ) -> Result<(), String> {
+        let at = truth.source(source).expect("looked up by the caller").at;
+        if !truth.may_hear(self.home, at) {
+            return Err(format!("{at:?} is not to be heard at {:?}", self.home));
+        }
+        let is_pulled = truth.may_be_pulled(self.home);
+        if let Some(run) = self.run.take() {
+            self.hand_overs += 1;
+            let was_at = run.frame.len() as u64 * u64::from(run.number) + run.at as u64;
+            let played_ms = truth.played_ms(run.source, run.number);
+            self.last_played_ms = played_ms.max(self.last_played_ms);
+            self.left_at.insert(run.source, was_at);
+            if run.source == source && !is_pulled {
+                return Err(format!("from byte {was_at} to {begins_at} of the same source"));
+            }
+        }
+        if is_pulled {
+            return Ok(());
+        }
+        if self.left_at.get(&source).is_some_and(|left_at| begins_at < *left_at) {
+            return Err("it was heard before".to_owned());
+        }
+        if self.newest.get(&at).is_some_and(|newest| *newest > source) {
+            return Err("a newer source of that mount was heard before".to_owned());
+        }
+        self.newest.insert(at, source);
+        let played_ms = truth.played_ms(source, number).expect("looked up by the caller");
+        if let Some(last_ms) = self.last_played_ms
+            && played_ms + STALE_MS_MAX < last_ms
+        {
+            return Err(format!("it is {} ms older than what came before", last_ms - played_ms));
+        }
+        Ok(())
+    }
+
+    fn last(&self) -> String {
+        match &self.run {
+            None => "nothing".to_owned(),
+            Some(run) => {
+                format!("byte {} of frame {} of source {}", run.at, run.number, run.source)
+            }
+        }
+    }
+}
+
+impl Run {
+    fn next(&mut self, truth: &Truth) {
+        self.number += 1;
+        let rate = truth.source(self.source).expect("a run is of a source").rate;
+        self.frame = frame(self.source, self.number, rate);
+        self.at = 0;
+    }
+}
+
+impl Titles {
+    /// Takes bytes of a title block; says how many, and the title when it is complete.
+    fn block(&mut self, bytes: &[u8]) -> Result<(usize, Option<String>), String> {
+        if self.block.is_empty() {
+            self.block.push(bytes[0]);
+            let is_done = self.done()?;
+            return Ok((1, is_done));
+        }
+        let wanted = 1 + usize::from(self.block[0]) * 16;
+        let count = bytes.len().min(wanted - self.block.len());
+        self.block.extend_from_slice(&bytes[..count]);
+        Ok((count, self.done()?))
+    }
+
+    fn done(&mut self) -> Result<Option<String>, String> {
+        if self.block.len() < 1 + usize::from(self.block[0]) * 16 {
+            return Ok(None);
+        }
+        let block = std::mem::take(&mut self.block);
+        self.blocks_count += 1;
+        self.media_left = self.metaint;
+        if block.len() == 1 {
+            if std::mem::take(&mut self.full_is_due) {
+                return Err("a title block that is due says that nothing has changed".to_owned());
+            }
+            return Ok(None);
+        }
+        self.full_is_due = false;
+        let text = block[1..].strip_prefix(b"StreamTitle='").and_then(|rest| {
+            let end = rest.windows(2).position(|pair| pair == b"';")?;
+            std::str::from_utf8(&rest[..end]).ok()
+        });
+        let number = self.blocks_count;
+        let text = text.ok_or_else(|| format!("title block {number} is none: {block:?}"))?;
+        self.last = Some(text.to_owned());
+        Ok(Some(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::content::RATES;
+    use crate::swarm::Swarm;
+
+    const HOME: Place = Place { node: 0, mount: 0 };
+
+    fn truth() -> Truth {
+        let mut truth = Truth::new(&Swarm::draw(0));
+        for source in 0..2 {
+            let source = truth.begin(HOME, RATES[0]);
+            (0..100).for_each(|frame| truth.play(source, 26 * frame));
+        }
+        truth
+    }
+
+    fn frames(source: u32, numbers: std::ops::Range<u32>) -> Vec<u8> {
+        numbers.flat_map(|number| frame(source, number, RATES[0])).collect()
+    }
+
+    fn heard(metaint: Option<usize>, bytes: &[u8]) -> Result<(), String> {
+        let (truth, mut heard) = (truth(), Heard::new(HOME, metaint));
+        for piece in bytes.chunks(7) {
+            heard.take(&truth, piece)?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn runs_and_hand_overs() {
+        let run = frames(0, 3..9);
+        assert_eq!(heard(None, &run), Ok(()));
+        assert_eq!(heard(None, &[run.clone(), frames(1, 8..20)].concat()), Ok(()));
+        for wrong in [
+            run[1..].to_vec(),
+            [&run[..250], &run[251..]].concat(),
+            [&run[..300], &frames(1, 8..20)[..]].concat(),
+            [frames(0, 3..5), frames(0, 6..9)].concat(),
+            [frames(0, 3..5), frames(0, 4..9)].concat(),
+            [frames(1, 3..5), frames(0, 6..9)].concat(),
+            frames(0, 99..102),
+        ] {
+            assert!(heard(None, &wrong).is_err());
+        }
+    }
+
+    #[test]
+    fn titles_stand_where_they_should() {
+        let media = frames(0, 3..40);
+        let title = b"\x02StreamTitle='';\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+        let good = [&media[5..405], title, &media[405..805], b"\0", &media[805..]].concat();
+        assert_eq!(heard(Some(400), &good[..1_300]), Ok(()));
+        let late = [&media[5..406], title, &media[406..805], b"\0", &media[805..]].concat();
+        assert!(heard(Some(400), &late[..1_300]).is_err());
+        let unchanged = [&media[5..405], b"\0", &media[405..]].concat();
+        assert!(heard(Some(400), &unchanged[..600]).is_err());
+    }
+}
