@@ -1,2 +1,66 @@
-//! (to be written)
-fn main() {}
+//! `bench`: measures the server against Icecast and against a bare ring, on one machine and in one
+//! run. `README.md` says what is measured, and why so.
+
+mod args;
+mod bare;
+mod clock;
+mod content;
+mod http;
+mod machine;
+mod metrics;
+mod process;
+mod radio;
+mod record;
+mod servers;
+mod smoke;
+mod source;
+mod storm;
+mod swarm;
+mod trial;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use args::Args;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const USAGE: &str = "\
+bench COMMAND [--flag value]...
+  radio          CPU and memory for each listener: ours, Icecast's, a bare ring's
+  connect-storm  all connect at once
+  big            more listeners than one descriptor table holds
+  smoke          a small size of everything, with a verdict
+  readme         puts the latest figures into README.md
+  swarm, source, bare   the parts, by themselves
+";
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
+    let mut words = std::env::args().skip(1);
+    let command = words.next().unwrap_or_default();
+    let args = Args::parse(words)?;
+    match command.as_str() {
+        "radio" => radio::command(args),
+        "connect-storm" => storm::connect_storm(args),
+        "big" => storm::big(args),
+        "smoke" | "--smoke" => smoke::command(args),
+        "readme" => record::readme(args),
+        "swarm" => swarm::command(args),
+        "swarm-part" => swarm::part_command(args),
+        "source" => source::command(args),
+        "bare" => bare::command(args),
+        "launch" => process::launch(args),
+        _ => bail!("{USAGE}"),
+    }
+}

@@ -38,7 +38,7 @@ keys! {
 
         /// Sends that a shard starts in one tick; the rest wait for the next. It bounds how long a
         /// tick takes.
-        sends_per_tick_max: u32 = 256, within(1, 65_536);
+        sends_per_tick_max: u32 = 96, within(1, 65_536);
 
         /// Questions of a shard that wait for control, each with its request's body; another is
         /// answered 503.

@@ -25,6 +25,7 @@
 //! * Same inputs, same outputs.
 
 mod admin;
+mod census;
 mod claims;
 mod control;
 mod directory;
@@ -46,6 +47,7 @@ mod view;
 #[cfg(test)]
 mod tests;
 
+pub use census::ControlCensus;
 pub use control::{Control, Input, Output, Setup};
 pub use driver::{Bell, Command, run};
 pub use view::{ControlCounters, MountView, SourceView, View};

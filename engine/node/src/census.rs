@@ -76,6 +76,8 @@ pub struct FeedPlace {
     pub head: u64,
     /// Bytes held.
     pub bytes_held: usize,
+    /// Bytes that its mount's settings allow.
+    pub window_bytes: usize,
     /// Listeners here.
     pub listeners: usize,
     /// Shards that are sent its chunks.
@@ -133,6 +135,7 @@ impl Node {
             oldest: feed.window.oldest(),
             head: feed.window.head(),
             bytes_held: feed.window.bytes_held(),
+            window_bytes: self.settings_of(feed.session.mount).window_bytes,
             listeners: feed.listeners_count(),
             subscribers: feed.subscribers(),
         };

@@ -3,7 +3,8 @@
 //! A connection is a slot in a slab and an enum of states; its size is what a listener costs.
 //!
 //! * At most one send is in flight; what is to follow waits in `output`.
-//! * At most one timer entry is armed; `deadline` is the truth and the entry is a reminder.
+//! * `deadline` is the truth, a timer entry is a reminder: one is always armed no later than it.
+//!   An entry that comes too early, because the deadline has moved on, is armed again.
 //! * After `Op::Close` the state is [`State::Closing`] and nothing else happens to it but `Closed`.
 
 use std::net::SocketAddr;
@@ -11,7 +12,7 @@ use std::time::Instant;
 
 use protocol_http::RequestDecoder;
 use protocol_icy::V1Decoder;
-use shards_runtime::{Gather, Piece, Socket};
+use shards_runtime::{Piece, Socket};
 
 use crate::fanout::Listener;
 use crate::message::ForwardedRequest;
@@ -34,8 +35,8 @@ pub(crate) struct Connection {
     /// Before that close, wait a moment for the far end to close first: it is still sending, and
     /// closing on unread bytes would reset the connection under our answer.
     pub(crate) lingers: bool,
-    /// Whether a timer entry is armed.
-    pub(crate) armed: bool,
+    /// When the earliest timer entry that is armed fires.
+    pub(crate) armed_at: Option<Instant>,
     /// When something must have happened; what, depends on the state.
     pub(crate) deadline: Option<Instant>,
     /// When it was accepted.
@@ -47,7 +48,7 @@ pub(crate) struct Connection {
     /// Received bytes that nobody has taken yet.
     pub(crate) input: Vec<u8>,
     /// What waits for the send in flight to end.
-    pub(crate) output: Gather,
+    pub(crate) output: Vec<Piece>,
     /// What the access log will say of its request.
     pub(crate) record: Option<Box<Record>>,
 }
@@ -123,17 +124,15 @@ pub(crate) struct Parked {
 /// What is kept of a request for its line in the access log.
 pub(crate) struct Record {
     /// `GET`.
-    pub(crate) method: String,
+    pub(crate) method: Box<str>,
     /// The path as asked, without query.
-    pub(crate) path: String,
+    pub(crate) path: Box<str>,
     /// `HTTP/1.1`.
     pub(crate) protocol: &'static str,
     /// `Referer`.
-    pub(crate) referer: Option<String>,
+    pub(crate) referer: Option<Box<str>>,
     /// `User-Agent`.
-    pub(crate) agent: Option<String>,
-    /// The user of Basic credentials.
-    pub(crate) user: Option<String>,
+    pub(crate) agent: Option<Box<str>>,
     /// The status answered.
     pub(crate) status: u16,
 }
@@ -148,13 +147,13 @@ impl Connection {
             receiving: false,
             close_after_output: false,
             lingers: false,
-            armed: false,
+            armed_at: None,
             deadline: None,
             since: now,
             bytes_sent: 0,
             state,
             input: Vec::new(),
-            output: Gather::new(),
+            output: Vec::new(),
             record: None,
         }
     }

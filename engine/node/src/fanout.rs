@@ -22,6 +22,11 @@ use crate::snapshot::{MountId, Session, SessionId};
 
 /// The most bytes of one send to a listener.
 const SEND_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of a tick's sends after which the rest waits for the next tick: copying them is what a tick
+/// spends its time on when bursts are sent.
+const BYTES_PER_TICK: usize = 1024 * 1024;
+/// How long a listener may take to receive the rest of a feed that is over.
+const LAST_SEND_MAX: Duration = Duration::from_secs(10);
 /// A listener whose socket takes what it gets and who still lacks this much is served again at
 /// once, bytes.
 const HASTE_BYTES: u64 = 64 * 1024;
@@ -74,7 +79,8 @@ pub(crate) struct Due {
 
 /// What serving a listener came to.
 enum Served {
-    Sent,
+    /// So many bytes are on their way.
+    Sent(usize),
     Nothing,
     Slow,
     /// Its feed is over, it has heard all of it, and there is nowhere to go.
@@ -152,7 +158,8 @@ impl Node {
         self.mark_due(cx.now());
         let mut sends_left = self.snapshot.config.limits.sends_per_tick_max;
         let mut visits_left = sends_left * 16;
-        while sends_left > 0 && visits_left > 0 {
+        let mut bytes_left = BYTES_PER_TICK;
+        while sends_left > 0 && visits_left > 0 && bytes_left > 0 {
             visits_left -= 1;
             let token = match self.hasty.pop_front() {
                 Some(token) => {
@@ -166,8 +173,9 @@ impl Node {
                     None => return,
                 },
             };
-            if self.serve(cx, token) {
+            if let Some(bytes) = self.serve(cx, token) {
                 sends_left -= 1;
+                bytes_left = bytes_left.saturating_sub(bytes);
             }
         }
     }
@@ -215,10 +223,10 @@ impl Node {
         None
     }
 
-    /// Serves one listener; true when it cost a send.
-    fn serve<I: Io>(&mut self, cx: &mut Context<'_, I, Message>, token: Token) -> bool {
+    /// Serves one listener; answers how many bytes it was sent, if it was.
+    fn serve<I: Io>(&mut self, cx: &mut Context<'_, I, Message>, token: Token) -> Option<usize> {
         match self.try_serve(cx, token) {
-            Served::Sent => return true,
+            Served::Sent(bytes) => return Some(bytes),
             Served::Nothing => {}
             Served::Slow => {
                 self.counters.slow_listeners += 1;
@@ -231,22 +239,25 @@ impl Node {
             }
             Served::Over => self.close(cx, token),
         }
-        false
+        None
     }
 
     fn try_serve<I: Io>(&mut self, cx: &mut Context<'_, I, Message>, token: Token) -> Served {
         if self.feed_of(token).is_some_and(|feed| feed.rerouted || feed.ended_at.is_some()) {
             self.follow_route(cx, token);
         }
+        let now = cx.now();
         let Some(connection) = self.connections.get_mut(token) else { return Served::Nothing };
         let State::Listener(listener) = &mut connection.state else { return Served::Nothing };
         let Some(feed) = self.feeds.get_mut(listener.feed) else { return Served::Over };
         if connection.sending {
             // What is in flight is pinned; but he who is behind the window has lost his place.
+            // And what is over moves no window: nobody waits long for who takes nothing of it.
             let behind = listener.joined && listener.cursor.offset() < feed.window.oldest();
-            return if behind { Served::Slow } else { Served::Nothing };
+            let stuck = feed.ended_at.is_some_and(|at| now >= at + LAST_SEND_MAX);
+            return if behind || stuck { Served::Slow } else { Served::Nothing };
         }
-        let mut pieces = std::mem::take(&mut connection.output);
+        let mut pieces = Gather::from_vec(std::mem::take(&mut connection.output));
         if !listener.joined
             && let Some(join) = join(listener, feed)
         {
@@ -268,8 +279,9 @@ impl Node {
         connection.sending = true;
         let socket = connection.socket.expect("a listener is connected");
         self.counters.listener_sends += 1;
+        let bytes = pieces.iter().map(|piece| piece.as_slice().len()).sum();
         cx.submit(token, Op::Send(socket, pieces));
-        Served::Sent
+        Served::Sent(bytes)
     }
 
     /// A listener's send is done.

@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use media_mount::{Chunk, Titled, Window, WindowLimits};
+use media_mount::{Chunk, Gap, Titled, Window, WindowLimits};
 use shards_runtime::{ShardId, Token};
 
 use crate::message::Message;
@@ -159,12 +159,12 @@ impl Feed {
         &self.phases[phase]
     }
 
-    /// Takes the next chunk. False: there was a gap, and the window begins anew.
-    pub(crate) fn push(&mut self, chunk: Chunk) -> bool {
-        let contiguous = self.window.push(chunk).is_ok();
+    /// Takes the next chunk. After a gap the window begins anew; what comes again is refused.
+    pub(crate) fn push(&mut self, chunk: Chunk) -> Result<(), Gap> {
+        let pushed = self.window.push(chunk);
         let oldest = self.window.oldest();
         self.preludes.forget(oldest);
-        contiguous
+        pushed
     }
 
     pub(crate) fn set_prelude(&mut self, from_offset: u64, prelude: Bytes) {

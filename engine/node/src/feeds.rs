@@ -9,7 +9,7 @@ use protocol_icy::{Title, title_block};
 use shards_runtime::{Context, Io, Token};
 
 use crate::feed::{Feed, FeedKey, Rendition, Role};
-use crate::message::Message;
+use crate::message::{EndCause, Message};
 use crate::node::Node;
 use crate::snapshot::{Session, SessionId};
 
@@ -33,14 +33,55 @@ impl Node {
             return self.open_titled(cx.now(), session, plain);
         }
         if session.owner == cx.me() {
-            // The source left a moment ago: an empty feed that is over.
-            let token = self.open_feed(cx.now(), session, Rendition::Plain, Role::Subscriber);
-            self.feed_ended(cx.now(), session.id);
+            let token = self.open_own_feed(cx.now(), session);
+            if session.id <= self.newest_granted {
+                // The source left a moment ago: an empty feed that is over.
+                self.feed_ended(cx.now(), session.id);
+            }
             return token;
         }
         let token = self.open_feed(cx.now(), session, Rendition::Plain, Role::Subscriber);
         cx.send_surely(session.owner, Message::Subscribe(session.id));
         token
+    }
+
+    /// The plain feed of a session whose source is here, or will be: the snapshot that names a
+    /// session comes before the grant to its source, and listeners may come in between.
+    pub(crate) fn open_own_feed(&mut self, now: Instant, session: &Session) -> Token {
+        let key = FeedKey { session: session.id, rendition: Rendition::Plain };
+        match self.feed_index.get(&key) {
+            Some(token) => *token,
+            None => self.open_feed(now, session, Rendition::Plain, Role::Owner(Vec::new())),
+        }
+    }
+
+    /// A session was granted here: whoever asked for it before may have it now, or is told that it
+    /// is over.
+    pub(crate) fn session_granted<I: Io>(
+        &mut self,
+        cx: &mut Context<'_, I, Message>,
+        session: SessionId,
+    ) {
+        self.newest_granted = self.newest_granted.max(session);
+        let early = std::mem::take(&mut self.early_subscribers);
+        for (wanted, shard) in early {
+            match wanted == session {
+                true => self.subscribed(cx, shard, session),
+                false => self.early_subscribers.push((wanted, shard)),
+            }
+        }
+    }
+
+    /// A session that was granted here has no source after all.
+    pub(crate) fn session_void<I: Io>(
+        &mut self,
+        cx: &mut Context<'_, I, Message>,
+        session: SessionId,
+        cause: EndCause,
+    ) {
+        self.session_granted(cx, session);
+        self.feed_ended(cx.now(), session);
+        cx.send_surely(cx.control(), Message::SourceEnded { session, cause });
     }
 
     /// Makes an empty feed.
@@ -65,8 +106,7 @@ impl Node {
     /// Begins the titled rendition of a plain feed, with what its window holds, so that the first
     /// titled listener has a burst too.
     fn open_titled(&mut self, now: Instant, session: &Session, plain: Token) -> Token {
-        let metaint = session.stream.metaint.and_then(|metaint| u32::try_from(metaint).ok());
-        let metaint = metaint.and_then(NonZeroU32::new).expect("asked for where there are titles");
+        let metaint = metaint_of(session);
         let token = self.open_feed(now, session, Rendition::Titled, Role::Derived);
         let source = self.feeds.get(plain).expect("it was just found");
         let mut titled = Box::new(Titled::new(metaint, 0));
@@ -78,7 +118,7 @@ impl Node {
         let target = self.feeds.get_mut(token).expect("just made");
         target.ended_at = ended_at;
         while let Some(chunk) = titled.poll() {
-            target.push(chunk);
+            target.push(chunk).expect("a new rendition has no gaps");
         }
         self.feeds.get_mut(plain).expect("it was just found").titled = Some((token, titled));
         token
@@ -93,20 +133,29 @@ impl Node {
     /// Appends a chunk to a session's feeds. False: there was a gap before it.
     pub(crate) fn push_chunk(&mut self, session: SessionId, chunk: Chunk) -> bool {
         let Some(feed) = self.plain_feed(session) else { return true };
-        let mut derived = Vec::new();
-        let mut target = None;
-        if let Some((token, titled)) = &mut feed.titled {
-            target = Some(*token);
-            titled.push(&chunk.bytes);
-            derived.extend(std::iter::from_fn(|| titled.poll()));
+        let bytes = chunk.bytes.clone();
+        let pushed = feed.push(chunk);
+        if pushed.is_err_and(|gap| gap.found < gap.expected) {
+            // It has been here before; so it has in the titled rendition.
+            return true;
         }
-        let contiguous = feed.push(chunk);
-        if let Some(target) = target.and_then(|token| self.feeds.get_mut(token)) {
+        let Feed { titled: Some((token, titled)), session, title_block, .. } = feed else {
+            return pushed.is_ok();
+        };
+        if pushed.is_err() {
+            // The same gap: whoever hears the titled rendition has lost his place, too.
+            let metaint = metaint_of(session);
+            **titled = Titled::new(metaint, titled.offset() + 1);
+            titled.set_title(title_block.clone());
+        }
+        titled.push(&bytes);
+        let (token, derived) = (*token, std::iter::from_fn(|| titled.poll()).collect::<Vec<_>>());
+        if let Some(target) = self.feeds.get_mut(token) {
             for chunk in derived {
-                target.push(chunk);
+                let _gap_is_known = target.push(chunk);
             }
         }
-        contiguous
+        pushed.is_ok()
     }
 
     /// The session's title changed, as a block ready to send.
@@ -154,4 +203,10 @@ impl Node {
         self.publish_again_at = waits.then(|| cx.now() + PUBLISH_AGAIN);
         self.counters.publish_waits += refusals;
     }
+}
+
+/// The interval of a session's titles, where it has any.
+fn metaint_of(session: &Session) -> NonZeroU32 {
+    let metaint = session.stream.metaint.and_then(|metaint| u32::try_from(metaint).ok());
+    metaint.and_then(NonZeroU32::new).expect("asked for where there are titles")
 }

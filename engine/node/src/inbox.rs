@@ -25,6 +25,7 @@ impl Node {
         match message {
             Message::Subscribe(session) => self.subscribed(cx, from, session),
             Message::Unsubscribe(session) => {
+                self.early_subscribers.retain(|early| *early != (session, from));
                 if let Some(feed) = self.plain_feed(session) {
                     feed.unsubscribe(from);
                 }
@@ -80,20 +81,23 @@ impl Node {
         }
     }
 
-    /// A shard wants a feed of ours; if its session is over, it is told so.
-    fn subscribed<I: Io>(
+    /// A shard wants a feed of ours; if its session is over, it is told so, and if its source is
+    /// only about to come, it waits.
+    pub(crate) fn subscribed<I: Io>(
         &mut self,
         cx: &mut Context<'_, I, Message>,
         from: ShardId,
         session: SessionId,
     ) {
+        let is_granted = session <= self.newest_granted;
         match self.plain_feed(session) {
             Some(feed) if matches!(feed.role, Role::Owner(_)) => {
                 feed.subscribe(from);
                 let block = feed.title_block.clone();
                 cx.send_surely(from, Message::Title { session, block });
             }
-            _ => cx.send_surely(from, Message::FeedEnd(session)),
+            _ if is_granted => cx.send_surely(from, Message::FeedEnd(session)),
+            _ => self.early_subscribers.push((session, from)),
         }
     }
 
@@ -189,10 +193,7 @@ impl Node {
     /// Whoever asked is gone: what control gave is given back.
     fn late_verdict<I: Io>(&mut self, cx: &mut Context<'_, I, Message>, verdict: Verdict) {
         match verdict {
-            Verdict::Granted(session) => {
-                let ended = Message::SourceEnded { session, cause: EndCause::Closed };
-                cx.send_surely(cx.control(), ended);
-            }
+            Verdict::Granted(session) => self.session_void(cx, session, EndCause::Closed),
             Verdict::Admitted(home) => cx.send_surely(cx.control(), Message::Left(home)),
             Verdict::SourceRefused(_) | Verdict::ListenerRefused(_) | Verdict::Answer { .. } => {}
         }
@@ -319,6 +320,7 @@ impl Node {
     pub(crate) fn drain<I: Io>(&mut self, cx: &mut Context<'_, I, Message>) {
         let Some(until) = self.drain_until else { return };
         if self.connections.is_empty() {
+            self.drain_until = None;
             cx.send_surely(cx.control(), Message::Drained);
             cx.stop();
             return;

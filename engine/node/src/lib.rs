@@ -8,6 +8,7 @@
 //! *Invariant:* nothing here waits, and nothing here is shared with another shard.
 
 mod access;
+mod census;
 mod connection;
 mod fanout;
 mod feed;
@@ -24,6 +25,7 @@ mod source;
 mod stats;
 
 pub use access::same;
+pub use census::{Census, FeedPlace, ListenerPlace};
 pub use message::{
     EndCause, ForwardedRequest, ListenerRow, Message, PullFailure, PullOrder, Question, StreamNews,
     StreamOffer, Verdict,

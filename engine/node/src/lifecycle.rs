@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use protocol_http::RequestDecoder;
 use protocol_icy::{AccessLine, V1Decoder, access_line};
-use shards_runtime::{Context, End, Io, Op, Piece, Socket, Token};
+use shards_runtime::{Context, End, Gather, Io, Op, Piece, Socket, Token};
 
 use crate::connection::{Asking, Connection, Head, Record, State, V1};
 use crate::message::{EndCause, Message, Question};
@@ -173,7 +173,7 @@ impl Node {
             return;
         }
         connection.sending = true;
-        let pieces = std::mem::take(&mut connection.output);
+        let pieces = Gather::from_vec(std::mem::take(&mut connection.output));
         cx.submit(token, Op::Send(socket, pieces));
     }
 
@@ -246,11 +246,12 @@ impl Node {
         }
     }
 
-    /// Arms the timer for a connection's deadline, unless an entry is armed.
+    /// Arms the timer for a connection's deadline, unless an entry fires before it anyway.
     pub(crate) fn arm<I: Io>(&mut self, cx: &mut Context<'_, I, Message>, token: Token) {
         let Some(connection) = self.connections.get_mut(token) else { return };
-        if let (Some(deadline), false) = (connection.deadline, connection.armed) {
-            connection.armed = true;
+        let Some(deadline) = connection.deadline else { return };
+        if connection.armed_at.is_none_or(|at| deadline < at) {
+            connection.armed_at = Some(deadline);
             cx.arm(deadline, token);
         }
     }
@@ -258,7 +259,8 @@ impl Node {
     /// A timer entry fired.
     pub(crate) fn timer<I: Io>(&mut self, cx: &mut Context<'_, I, Message>, token: Token) {
         let Some(connection) = self.connections.get_mut(token) else { return };
-        connection.armed = false;
+        // It may be an entry that was overtaken by an earlier one; then the other still comes.
+        connection.armed_at = connection.armed_at.filter(|at| cx.now() < *at);
         let Some(deadline) = connection.deadline else { return };
         if cx.now() < deadline {
             self.arm(cx, token);
@@ -352,10 +354,11 @@ impl Node {
         let Some(connection) = self.connections.get_mut(token) else { return };
         let Some(record) = connection.record.take() else { return };
         let Some(log) = &mut self.log else { return };
-        let Record { method, path, protocol, referer, agent, user, status } = *record;
+        let Record { method, path, protocol, referer, agent, status } = *record;
         let line = access_line(&AccessLine {
             peer: connection.peer.ip(),
-            user: user.as_deref(),
+            // No request of a listener has a user yet; Icecast writes none for sources either.
+            user: None,
             unix_seconds: cx.wall_clock().as_secs(),
             method: &method,
             path: &path,
@@ -382,5 +385,5 @@ impl Node {
 fn sends_a_body(record: &Option<Box<Record>>) -> bool {
     record
         .as_ref()
-        .is_none_or(|record| matches!(record.method.as_str(), "PUT" | "POST" | "PATCH" | "SOURCE"))
+        .is_none_or(|record| matches!(&*record.method, "PUT" | "POST" | "PATCH" | "SOURCE"))
 }

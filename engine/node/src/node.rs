@@ -55,6 +55,10 @@ pub struct Node {
     pub(crate) feed_index: BTreeMap<FeedKey, Token>,
     /// Sources of this shard, by session.
     pub(crate) sources: BTreeMap<SessionId, Token>,
+    /// The newest session that control gave to a connection of this shard, as far as is known here.
+    pub(crate) newest_granted: SessionId,
+    /// Shards that want a session of ours whose grant has not come yet.
+    pub(crate) early_subscribers: Vec<(SessionId, ShardId)>,
     /// Pulls of this shard that are connecting or running, by mount.
     pub(crate) pulls: BTreeMap<MountId, Token>,
     /// What each home is routed to, as acted upon.
@@ -97,6 +101,8 @@ impl Node {
             feeds: Slab::new(limits.mounts_max as usize * 4),
             feed_index: BTreeMap::new(),
             sources: BTreeMap::new(),
+            newest_granted: SessionId(0),
+            early_subscribers: Vec::new(),
             pulls: BTreeMap::new(),
             routes: BTreeMap::new(),
             homes: BTreeMap::new(),

@@ -173,7 +173,7 @@ impl Node {
         }
         let connection = self.connections.get_mut(token).expect("it asked");
         let State::Head(head) = &mut connection.state else { return };
-        let is_put = connection.record.as_ref().is_some_and(|record| record.method == "PUT");
+        let is_put = connection.record.as_ref().is_some_and(|record| &*record.method == "PUT");
         if is_put && request.content_type.is_none() {
             let answer = self.answers(cx).no_content_type();
             self.refuse(cx, token, 403, answer);
@@ -276,6 +276,8 @@ impl Node {
         if let Some(record) = &mut connection.record {
             record.status = 200;
         }
+        // A listener says nothing more: the room that its head took is given back.
+        connection.input = Vec::new();
         connection.push(Piece::Owned(head.into()));
         self.start_listener(cx, token, session, visit);
     }
@@ -398,12 +400,11 @@ impl Node {
                         pull_order: None,
                     };
                     connection.record = Some(Box::new(Record {
-                        method: "SOURCE".to_owned(),
-                        path: offer.mount.clone(),
+                        method: "SOURCE".into(),
+                        path: offer.mount.as_str().into(),
                         protocol: "ICY/1.1",
                         referer: None,
-                        agent: offer.stream.agent.clone(),
-                        user: Some("source".to_owned()),
+                        agent: offer.stream.agent.as_deref().map(Box::from),
                         status: 200,
                     }));
                     self.claim(cx, token, offer);
@@ -436,14 +437,13 @@ fn is_mount(entry: &MountEntry) -> bool {
 }
 
 fn record_of(head: &RequestHead<'_>) -> Record {
-    let text = |name| head.headers.get(name).map(|v| String::from_utf8_lossy(v).into_owned());
+    let text = |name| head.headers.get(name).map(|v| String::from_utf8_lossy(v).into());
     Record {
-        method: head.method.as_str().to_owned(),
-        path: head.target.path().to_owned(),
+        method: head.method.as_str().into(),
+        path: head.target.path().into(),
         protocol: head.version.as_str(),
         referer: text("referer"),
         agent: text("user-agent"),
-        user: None,
         status: 0,
     }
 }

@@ -19,7 +19,6 @@ use protocol_icy::{Title, TitleStripper, title_block};
 use shards_runtime::{Context, Io, Token};
 
 use crate::connection::{Asking, Connection, State};
-use crate::feed::{Rendition, Role};
 use crate::message::{EndCause, Message, Question, StreamNews, StreamOffer};
 use crate::node::Node;
 use crate::snapshot::SessionId;
@@ -110,15 +109,13 @@ impl Node {
     ) {
         let Some(session) = self.session(id).cloned() else {
             // The mount was taken away again before the verdict came.
-            cx.send_surely(
-                cx.control(),
-                Message::SourceEnded { session: id, cause: EndCause::Killed },
-            );
+            self.session_void(cx, id, EndCause::Killed);
             self.close(cx, token);
             return;
         };
         let now = cx.now();
-        let plain = self.open_feed(now, &session, Rendition::Plain, Role::Owner(Vec::new()));
+        let plain = self.open_own_feed(now, &session);
+        self.session_granted(cx, id);
         let settings = self.settings_of(session.mount);
         let flush = Duration::from_millis(settings.flush_ms);
         let config = WriterConfig {

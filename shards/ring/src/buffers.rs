@@ -54,10 +54,11 @@ impl Pool {
         let buffers_at = ring_bytes.next_multiple_of(PAGE_BYTES);
         let mapping_bytes = buffers_at + usize::from(buffers_count) * buffer_bytes as usize;
         let access = ProtFlags::READ | ProtFlags::WRITE;
+        // Populated now, so that no receive pays for a page fault and the cost is known at start.
+        let flags = MapFlags::PRIVATE | MapFlags::POPULATE;
         // SAFETY: a fresh private mapping at an address that the kernel chooses touches nothing.
-        let mapping = unsafe {
-            mmap_anonymous(std::ptr::null_mut(), mapping_bytes, access, MapFlags::PRIVATE)?
-        };
+        let mapping =
+            unsafe { mmap_anonymous(std::ptr::null_mut(), mapping_bytes, access, flags)? };
         let pool = Rc::new(Pool {
             mapping: NonNull::new(mapping.cast()).expect("a mapping is never at null"),
             mapping_bytes,

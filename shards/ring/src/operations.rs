@@ -192,7 +192,7 @@ struct Slot {
 }
 
 /// Messages kept for reuse, about 1.2 KB each.
-const MESSAGES_KEPT_MAX: usize = 1_024;
+const MESSAGES_KEPT_MAX: usize = 256;
 
 impl Operations {
     pub(crate) fn new() -> Self {

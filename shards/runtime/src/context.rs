@@ -43,6 +43,10 @@ impl<M: Send> Outbox<M> {
     pub(crate) fn is_empty(&self) -> bool {
         self.count == 0
     }
+
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
 }
 
 /// Everything a service may do to the world, for the length of one event.

@@ -114,13 +114,12 @@ impl<I: Io, S: Service<I>> Shard<I, S> {
 
     /// Runs ticks until the service stops the shard, then returns the service.
     pub fn run(mut self) -> S {
-        while !self.stop {
-            self.tick();
-        }
+        while self.tick() {}
         self.service
     }
 
-    /// One round. Returns false once the service has asked to stop.
+    /// One round. Returns false once the service has asked to stop and nothing that it said still
+    /// waits to be sent.
     pub fn tick(&mut self) -> bool {
         self.collect();
         let mut completions = std::mem::take(&mut self.completions);
@@ -132,7 +131,12 @@ impl<I: Io, S: Service<I>> Shard<I, S> {
         self.fire_timers();
         self.service.on_tick_end(&mut context!(self));
         self.publish();
-        !self.stop
+        if self.stop && self.outbox.is_empty() {
+            // Doorbells leave with a submission, and there will be no other.
+            self.io.flush();
+            return false;
+        }
+        true
     }
 
     /// When the shard wants to tick next if nothing arrives; `None`: not before something does.
@@ -142,6 +146,12 @@ impl<I: Io, S: Service<I>> Shard<I, S> {
             return Some(self.io.now());
         }
         [self.service.deadline(), self.wheel.deadline()].into_iter().flatten().min()
+    }
+
+    /// Messages that found their queue full and wait for room.
+    #[must_use]
+    pub fn messages_waiting(&self) -> usize {
+        self.outbox.len()
     }
 
     /// The service, to look at.

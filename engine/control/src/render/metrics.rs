@@ -31,9 +31,9 @@ pub(crate) fn metrics(view: &View) -> String {
 }
 
 /// Upper bounds of the tick histogram's buckets, microseconds.
-const TICK_BOUNDS_US: [u64; 16] = [
-    5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 1_000_000,
-    10_000_000,
+const TICK_BOUNDS_US: [u64; 18] = [
+    5, 10, 20, 50, 100, 200, 500, 1_000, 1_500, 2_000, 3_000, 5_000, 10_000, 20_000, 50_000,
+    100_000, 1_000_000, 10_000_000,
 ];
 
 fn server_families(view: &View, page: &mut Page) {
