@@ -14,6 +14,7 @@ use engine_config::Invocation;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    end_on_panic();
     let invocation = match engine_config::parse_args(std::env::args_os().skip(1)) {
         Ok(invocation) => invocation,
         Err(errors) => {
@@ -40,4 +41,15 @@ fn main() -> ExitCode {
         }
     }
     ExitCode::SUCCESS
+}
+
+/// A panic is a bug of ours. A shard without its thread would leave its listeners hanging and its
+/// siblings waiting, so the process ends at once, with the message, and whoever supervises it
+/// starts it anew.
+fn end_on_panic() {
+    let say = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        say(panic);
+        std::process::abort();
+    }));
 }

@@ -86,7 +86,7 @@ pub fn run(mut config: Config) -> anyhow::Result<()> {
     if let Some(demo) = demo {
         demo.stop();
     }
-    shards.join()?;
+    shards.join();
     control_thread.join().map_err(|_| anyhow::anyhow!("the control plane panicked"))?;
     if let Some((storage, _)) = storage {
         storage.stop();

@@ -1,6 +1,8 @@
 //! Which thread runs which shard, and on which core.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Barrier};
 use std::thread::JoinHandle;
 
@@ -17,15 +19,22 @@ pub struct Placement {
 
 /// The running shard threads. A shard's service never leaves its thread.
 pub struct Shards {
-    threads: Vec<JoinHandle<io::Result<()>>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// What the shards' threads wait for before their first tick.
+struct Start {
+    barrier: Barrier,
+    all_built: AtomicBool,
 }
 
 impl Shards {
     /// Starts one thread for each shard. `make` runs on that thread, already pinned, and builds
-    /// the shard. Nobody ticks before all are built, so that every doorbell has somebody behind it.
+    /// the shard. Nobody ticks before all are built, so that every doorbell has somebody behind it;
+    /// if one cannot be built, none runs.
     ///
     /// # Errors
-    /// When a thread cannot be started.
+    /// When a thread cannot be started, and what kept a shard from being built.
     pub fn start<I, S, F>(placement: &Placement, make: F) -> io::Result<Self>
     where
         I: Io,
@@ -34,22 +43,40 @@ impl Shards {
     {
         assert!(placement.shards_count > 0, "at least one shard");
         let make = Arc::new(make);
-        let barrier = Arc::new(Barrier::new(placement.shards_count));
+        let start = Arc::new(Start {
+            barrier: Barrier::new(placement.shards_count + 1),
+            all_built: AtomicBool::new(false),
+        });
+        let (built, outcomes) = channel();
         let mut threads = Vec::with_capacity(placement.shards_count);
         for number in 0..placement.shards_count {
             let core = match placement.cores.len() {
                 0 => None,
                 len => Some(placement.cores[number % len]),
             };
-            let (make, barrier) = (Arc::clone(&make), Arc::clone(&barrier));
+            let (make, start, built) = (Arc::clone(&make), Arc::clone(&start), built.clone());
             let body = move || {
                 let shard = pin(core).and_then(|()| make(ShardId(number as u16)));
-                barrier.wait();
-                shard?.run();
-                Ok(())
+                let (shard, outcome) = match shard {
+                    Ok(shard) => (Some(shard), Ok(())),
+                    Err(error) => (None, Err(error)),
+                };
+                // The receiver waits for one outcome of each shard.
+                let _ = built.send(outcome);
+                start.barrier.wait();
+                if let Some(shard) = shard
+                    && start.all_built.load(Ordering::Acquire)
+                {
+                    shard.run();
+                }
             };
             threads.push(std::thread::Builder::new().name(format!("shard-{number}")).spawn(body)?);
         }
+        drop(built);
+        let outcome: io::Result<()> = outcomes.iter().take(placement.shards_count).collect();
+        start.all_built.store(outcome.is_ok(), Ordering::Release);
+        start.barrier.wait();
+        outcome?;
         Ok(Shards { threads })
     }
 
@@ -59,15 +86,14 @@ impl Shards {
         self.threads.iter().any(JoinHandle::is_finished)
     }
 
-    /// Waits for every shard to stop; the first error, if any.
-    ///
-    /// # Errors
-    /// What kept a shard from starting.
+    /// Waits for every shard to stop.
     ///
     /// # Panics
     /// When a shard panicked.
-    pub fn join(self) -> io::Result<()> {
-        self.threads.into_iter().try_for_each(|thread| thread.join().expect("a shard panicked"))
+    pub fn join(self) {
+        for thread in self.threads {
+            thread.join().expect("a shard panicked");
+        }
     }
 }
 
