@@ -24,9 +24,6 @@ keys! {
         /// A request body must be complete after so long; otherwise 408.
         body_timeout_ms: u64 = 30_000, within(100, 600_000);
 
-        /// A connection without a request for so long is closed.
-        keep_alive_timeout_ms: u64 = 15_000, within(0, 600_000);
-
         /// Bytes of a request head; a longer one is refused (431).
         head_bytes_max: usize = 8_192, within(1_024, 65_536);
 

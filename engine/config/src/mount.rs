@@ -28,9 +28,6 @@ keys! {
         /// How often a listener is sent to, in milliseconds. Less means lower latency and more CPU.
         flush_ms: u64 = 500, within(5, 10_000);
 
-        /// How far a busy shard may stretch `flush_ms` before it drops anyone.
-        flush_ms_max: u64 = 2_000, within(5, 60_000);
-
         /// Listeners at most. Not set: only `limits.clients_max` counts.
         listeners_max: Option<u32> = None, example("500");
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use crate::define::Section;
 use crate::read::Places;
-use crate::{Config, Listen, MOUNT_DEFAULTS, Mount, Shards};
+use crate::{Config, Limits, Listen, MOUNT_DEFAULTS, Mount, Shards};
 
 /// A key, by section, index of the table and name.
 type Spot = (&'static str, usize, &'static str);
@@ -55,7 +55,8 @@ impl Config {
         if let Some(count) = self.shards.count {
             let sockets = count as u64 * u64::from(self.limits.sockets_per_shard_max);
             warn(
-                sockets < u64::from(self.limits.clients_max),
+                sockets < u64::from(self.limits.clients_max)
+                    && self.limits.clients_max != Limits::DEFAULTS.clients_max,
                 "clients_max cannot be reached: the shards' sockets_per_shard_max add up to less",
             );
         }
@@ -145,7 +146,6 @@ fn mount_sizes(
     let pairs = [
         ("burst_bytes", mount.burst_bytes as u64, "window_bytes", mount.window_bytes as u64),
         ("window_bytes", mount.window_bytes as u64, "limits.window_bytes_max", window_max as u64),
-        ("flush_ms", mount.flush_ms, "flush_ms_max", mount.flush_ms_max),
     ];
     for (key, value, bound_key, bound) in pairs {
         if value <= bound {

@@ -22,7 +22,9 @@ keys! {
         /// What the `Server` header says.
         server_id: String = concat!("Skywave/", env!("CARGO_PKG_VERSION")).into();
 
-        /// The folder for what outlives the process. Without one nothing is kept.
+        /// The folder for what outlives the process, such as the access log. Not set: none.
+        ///
+        /// `log.access_log` may put that elsewhere.
         data_dir: Option<PathBuf> = None, example("\"/var/lib/skywave\""), restart();
 
         /// Name of this node among nodes that pull from each other; a stream that comes back to the

@@ -36,7 +36,8 @@ pub fn run(mut config: Config) -> anyhow::Result<()> {
     let shards_count = config.shards.count_on(cores);
     let config = Arc::new(config);
 
-    let storage = match &config.log.access_log {
+    let in_data_dir = config.server.data_dir.as_ref().map(|folder| folder.join("access.log"));
+    let storage = match config.log.access_log.as_ref().or(in_data_dir.as_ref()) {
         Some(path) => Some(open_access_log(path)?),
         None => None,
     };
@@ -250,6 +251,10 @@ fn ring_config(config: &Config) -> RingConfig {
 }
 
 fn open_access_log(path: &std::path::Path) -> anyhow::Result<(Storage, shards_storage::LogId)> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    }
     let storage = Storage::start(StorageConfig::default()).context("the storage executor")?;
     let log = storage.log(path).with_context(|| format!("cannot open {}", path.display()))?;
     Ok((storage, log))
