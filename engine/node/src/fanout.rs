@@ -98,7 +98,13 @@ impl Node {
     ) {
         let Visit { home, titled, admitted } = visit;
         let rendition = if titled { Rendition::Titled } else { Rendition::Plain };
-        let feed = self.feed_for(cx, session, rendition);
+        let Some(feed) = self.feed_for(cx, session, rendition) else {
+            if admitted {
+                cx.send_surely(cx.control(), Message::Left(home));
+            }
+            self.close(cx, token);
+            return;
+        };
         let (phase, position) = self.feeds.get_mut(feed).expect("just made").add(token);
         self.listener_numbers += 1;
         let listener = Listener {
@@ -134,9 +140,7 @@ impl Node {
         listener: &Listener,
     ) {
         self.leave_feed(cx.now(), listener);
-        if let Some(count) = self.homes.get_mut(&listener.home) {
-            *count -= 1;
-        }
+        self.leave_home(listener.home, 1);
         if listener.admitted {
             cx.send_surely(cx.control(), Message::Left(listener.home));
         }
@@ -187,7 +191,7 @@ impl Node {
 
     /// When the next phase is due, if anybody listens.
     pub(crate) fn next_slot_at(&self) -> Option<Instant> {
-        if self.homes.values().all(|count| *count == 0) {
+        if self.homes.is_empty() {
             return None;
         }
         Some(self.started + Duration::from_millis((self.slot + 1) * PHASE_MS))
@@ -294,9 +298,27 @@ impl Node {
         let Some(feed) = self.feeds.get_mut(listener.feed) else { return };
         feed.bytes_sent += bytes as u64;
         let lacks = feed.window.head().saturating_sub(listener.cursor.offset());
-        if !listener.hasty && listener.joined && progressed && lacks > HASTE_BYTES {
-            listener.hasty = true;
+        if listener.joined && progressed && lacks > HASTE_BYTES {
+            self.make_hasty(token);
+        }
+    }
+
+    /// Has a listener served before the phases.
+    pub(crate) fn make_hasty(&mut self, token: Token) {
+        if let Some(listener) = self.listener_mut(token)
+            && !std::mem::replace(&mut listener.hasty, true)
+        {
             self.hasty.push_back(token);
+        }
+    }
+
+    /// Takes listeners off the count of a home.
+    pub(crate) fn leave_home(&mut self, home: MountId, listeners: u64) {
+        if let Some(count) = self.homes.get_mut(&home) {
+            *count -= listeners;
+            if *count == 0 {
+                self.homes.remove(&home);
+            }
         }
     }
 
@@ -313,7 +335,8 @@ impl Node {
         let at_head = !listener.joined || listener.cursor.offset() >= feed.window.head();
         let offset = listener.cursor.offset();
         let between = feed.window.sync_at_or_before(offset) == Some(offset);
-        if !(at_head || (feed.ended_at.is_none() && between)) {
+        // A titled rendition has no units: its place is counted from the last title, anywhere.
+        if !(at_head || (feed.ended_at.is_none() && (between || listener.titled))) {
             return;
         }
         if !is_compatible(feed.key, &session, &feed.session) {
@@ -328,7 +351,7 @@ impl Node {
             }
         }
         let rendition = feed.key.rendition;
-        let target = self.feed_for(cx, &session, rendition);
+        let Some(target) = self.feed_for(cx, &session, rendition) else { return };
         let Some(listener) = self.listener_mut(token) else { return };
         let old = Listener { ..*listener };
         self.leave_feed(cx.now(), &old);

@@ -159,6 +159,16 @@ impl Feed {
         &self.phases[phase]
     }
 
+    /// All listeners.
+    pub(crate) fn listeners(&self) -> impl Iterator<Item = Token> + '_ {
+        self.phases.iter().flatten().copied()
+    }
+
+    /// Whether there is nowhere to join yet.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.window.join_live().is_none()
+    }
+
     /// Takes the next chunk. After a gap the window begins anew; what comes again is refused.
     pub(crate) fn push(&mut self, chunk: Chunk) -> Result<(), Gap> {
         let pushed = self.window.push(chunk);

@@ -18,39 +18,40 @@ const PUBLISH_AGAIN: Duration = Duration::from_millis(2);
 
 impl Node {
     /// The feed of a session in a rendition; made, and subscribed to, if this shard has none.
+    /// `None` when it has too many: sessions came and went faster than their feeds are let go.
     pub(crate) fn feed_for<I: Io>(
         &mut self,
         cx: &mut Context<'_, I, Message>,
         session: &Session,
         rendition: Rendition,
-    ) -> Token {
+    ) -> Option<Token> {
         let key = FeedKey { session: session.id, rendition };
         if let Some(token) = self.feed_index.get(&key) {
-            return *token;
+            return Some(*token);
         }
         if rendition == Rendition::Titled {
-            let plain = self.feed_for(cx, session, Rendition::Plain);
+            let plain = self.feed_for(cx, session, Rendition::Plain)?;
             return self.open_titled(cx.now(), session, plain);
         }
         if session.owner == cx.me() {
-            let token = self.open_own_feed(cx.now(), session);
+            let token = self.open_own_feed(cx.now(), session)?;
             if session.id <= self.newest_granted {
                 // The source left a moment ago: an empty feed that is over.
                 self.feed_ended(cx.now(), session.id);
             }
-            return token;
+            return Some(token);
         }
-        let token = self.open_feed(cx.now(), session, Rendition::Plain, Role::Subscriber);
+        let token = self.open_feed(cx.now(), session, Rendition::Plain, Role::Subscriber)?;
         cx.send_surely(session.owner, Message::Subscribe(session.id));
-        token
+        Some(token)
     }
 
     /// The plain feed of a session whose source is here, or will be: the snapshot that names a
     /// session comes before the grant to its source, and listeners may come in between.
-    pub(crate) fn open_own_feed(&mut self, now: Instant, session: &Session) -> Token {
+    pub(crate) fn open_own_feed(&mut self, now: Instant, session: &Session) -> Option<Token> {
         let key = FeedKey { session: session.id, rendition: Rendition::Plain };
         match self.feed_index.get(&key) {
-            Some(token) => *token,
+            Some(token) => Some(*token),
             None => self.open_feed(now, session, Rendition::Plain, Role::Owner(Vec::new())),
         }
     }
@@ -91,23 +92,26 @@ impl Node {
         session: &Session,
         rendition: Rendition,
         role: Role,
-    ) -> Token {
+    ) -> Option<Token> {
         let key = FeedKey { session: session.id, rendition };
         let settings = self.settings_of(session.mount);
         let limits = WindowLimits { bytes_max: settings.window_bytes, ..WindowLimits::default() };
         let timing = (settings.flush_ms, settings.burst_bytes as u64);
         let mut feed = Feed::new(key, session.clone(), role, limits, timing, now);
         feed.title_block = Bytes::from(title_block(&Title::default()));
-        let token = self.feeds.insert(feed).unwrap_or_else(|_| unreachable!("mounts are bounded"));
+        let Ok(token) = self.feeds.insert(feed) else {
+            self.counters.feeds_refused += 1;
+            return None;
+        };
         self.feed_index.insert(key, token);
-        token
+        Some(token)
     }
 
     /// Begins the titled rendition of a plain feed, with what its window holds, so that the first
     /// titled listener has a burst too.
-    fn open_titled(&mut self, now: Instant, session: &Session, plain: Token) -> Token {
+    fn open_titled(&mut self, now: Instant, session: &Session, plain: Token) -> Option<Token> {
         let metaint = metaint_of(session);
-        let token = self.open_feed(now, session, Rendition::Titled, Role::Derived);
+        let token = self.open_feed(now, session, Rendition::Titled, Role::Derived)?;
         let source = self.feeds.get(plain).expect("it was just found");
         let mut titled = Box::new(Titled::new(metaint, 0));
         titled.set_title(source.title_block.clone());
@@ -121,7 +125,7 @@ impl Node {
             target.push(chunk).expect("a new rendition has no gaps");
         }
         self.feeds.get_mut(plain).expect("it was just found").titled = Some((token, titled));
-        token
+        Some(token)
     }
 
     /// The plain feed of a session, if this shard has it.
@@ -134,26 +138,39 @@ impl Node {
     pub(crate) fn push_chunk(&mut self, session: SessionId, chunk: Chunk) -> bool {
         let Some(feed) = self.plain_feed(session) else { return true };
         let bytes = chunk.bytes.clone();
+        let was_silent = feed.is_silent();
         let pushed = feed.push(chunk);
+        let mut awaited = Vec::new();
+        if was_silent && !feed.is_silent() {
+            awaited.extend(feed.listeners());
+        }
         if pushed.is_err_and(|gap| gap.found < gap.expected) {
             // It has been here before; so it has in the titled rendition.
             return true;
         }
-        let Feed { titled: Some((token, titled)), session, title_block, .. } = feed else {
-            return pushed.is_ok();
-        };
-        if pushed.is_err() {
-            // The same gap: whoever hears the titled rendition has lost his place, too.
-            let metaint = metaint_of(session);
-            **titled = Titled::new(metaint, titled.offset() + 1);
-            titled.set_title(title_block.clone());
-        }
-        titled.push(&bytes);
-        let (token, derived) = (*token, std::iter::from_fn(|| titled.poll()).collect::<Vec<_>>());
-        if let Some(target) = self.feeds.get_mut(token) {
-            for chunk in derived {
-                let _gap_is_known = target.push(chunk);
+        let titled = feed.titled.as_mut().map(|(token, titled)| (*token, titled));
+        if let Some((token, titled)) = titled {
+            if pushed.is_err() {
+                // The same gap: whoever hears the titled rendition has lost his place, too.
+                let metaint = metaint_of(&feed.session);
+                **titled = Titled::new(metaint, titled.offset() + 1);
+                titled.set_title(feed.title_block.clone());
             }
+            titled.push(&bytes);
+            let derived: Vec<Chunk> = std::iter::from_fn(|| titled.poll()).collect();
+            if let Some(target) = self.feeds.get_mut(token) {
+                let was_silent = target.is_silent();
+                for chunk in derived {
+                    let _gap_is_known = target.push(chunk);
+                }
+                if was_silent && !target.is_silent() {
+                    awaited.extend(target.listeners());
+                }
+            }
+        }
+        // Who waited for the first place to join need not wait for his phase, too.
+        for token in awaited {
+            self.make_hasty(token);
         }
         pushed.is_ok()
     }

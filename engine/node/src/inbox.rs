@@ -156,6 +156,9 @@ impl Node {
     ) {
         if let Some(waiting) = self.parked.get_mut(&parked.home) {
             waiting.retain(|other| *other != token);
+            if waiting.is_empty() {
+                self.parked.remove(&parked.home);
+            }
         }
         cx.send_surely(cx.control(), Message::Left(parked.home));
     }
@@ -259,10 +262,10 @@ impl Node {
                 moved += 1;
             }
         }
-        if let Some(count) = self.homes.get_mut(&from) {
-            *count -= moved;
+        if moved > 0 {
+            self.leave_home(from, moved);
+            *self.homes.entry(to).or_default() += moved;
         }
-        *self.homes.entry(to).or_default() += moved;
     }
 
     /// What this shard tells control each second.

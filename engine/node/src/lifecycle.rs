@@ -334,7 +334,14 @@ impl Node {
         let Some(connection) = self.connections.get_mut(token) else { return };
         match std::mem::replace(&mut connection.state, state) {
             State::Listener(listener) => self.end_listener(cx, &listener),
-            State::Asking(_) => self.asks_in_flight -= 1,
+            State::Asking(asking) => {
+                self.asks_in_flight -= 1;
+                if let Asking::Claim(offer) = asking
+                    && let Some(order) = offer.pull_order
+                {
+                    self.abandon_pull(cx, token, &offer.mount, order);
+                }
+            }
             State::Parked(parked) => self.unpark(cx, token, &parked),
             State::Pull(pull) => self.end_pull(token, &pull),
             State::Source(_) => unreachable!("a source ends by end_source"),

@@ -170,6 +170,22 @@ impl Node {
         cx.send_surely(cx.control(), failed);
     }
 
+    /// A pull ended while it waited for its mount.
+    pub(crate) fn abandon_pull<I: Io>(
+        &mut self,
+        cx: &mut Context<'_, I, Message>,
+        token: Token,
+        mount: &str,
+        order: u32,
+    ) {
+        let Some(mount) = self.snapshot.find(mount).map(|entry| entry.id) else { return };
+        if self.pulls.get(&mount) == Some(&token) {
+            self.pulls.remove(&mount);
+        }
+        let failure = Box::new(PullFailure::Unreachable("it ended too soon".to_owned()));
+        cx.send_surely(cx.control(), Message::PullFailed { mount, order, failure });
+    }
+
     /// Control did not give a pull its mount.
     pub(crate) fn refuse_pull<I: Io>(
         &mut self,

@@ -27,6 +27,8 @@ use crate::snapshot::SessionId;
 const CHUNK_BYTES: usize = 4096;
 /// One block of the writer, bytes.
 const BLOCK_BYTES: usize = 64 * 1024;
+/// How often a title may change; a flood of them is one change.
+const TITLE_INTERVAL: Duration = Duration::from_millis(100);
 /// How often control hears what a stream's frames show, at most.
 const AUDIO_NEWS_INTERVAL: Duration = Duration::from_secs(2);
 /// Bytes that may wait while control decides on a claim.
@@ -67,6 +69,9 @@ pub(crate) struct Source {
     framer: Box<Framer>,
     writer: Writer,
     title: Option<Title>,
+    /// A title that waits for its turn, and when the last one had it.
+    next_title: Option<Title>,
+    titled_at: Option<Instant>,
     /// Whether `writer` holds bytes that no chunk carries yet.
     pub(crate) dirty: bool,
     /// What control was last told of the stream's audio, and when.
@@ -114,7 +119,11 @@ impl Node {
             return;
         };
         let now = cx.now();
-        let plain = self.open_own_feed(now, &session);
+        let Some(plain) = self.open_own_feed(now, &session) else {
+            self.session_void(cx, id, EndCause::Failed);
+            self.close(cx, token);
+            return;
+        };
         self.session_granted(cx, id);
         let settings = self.settings_of(session.mount);
         let flush = Duration::from_millis(settings.flush_ms);
@@ -135,6 +144,8 @@ impl Node {
             framer: Box::new(Framer::new(session.stream.format, limits, u64::from(id.0))),
             writer: Writer::new(config, 0),
             title: None,
+            next_title: None,
+            titled_at: None,
             dirty: false,
             audio_told: None,
             counted: media_framing::Counters::default(),
@@ -202,6 +213,7 @@ impl Node {
         for title in sink.titles.into_iter().chain(in_stream_title) {
             self.set_title(cx, session, title);
         }
+        self.apply_title(cx, session);
         match flow {
             Flow::GoesOn => {}
             Flow::Complete => self.end_source(cx, token, EndCause::Closed),
@@ -244,18 +256,33 @@ impl Node {
         self.dirty_sources.iter().filter_map(deadline).min()
     }
 
-    /// Gives a session of this shard a new title, and tells control.
+    /// Gives a session of this shard a new title. Titles that come faster than
+    /// [`TITLE_INTERVAL`] replace each other; the last one counts.
     pub(crate) fn set_title<I: Io>(
         &mut self,
         cx: &mut Context<'_, I, Message>,
         session: SessionId,
         title: Title,
     ) {
+        if let Some(source) = self.source_mut(session) {
+            source.next_title = Some(title);
+            self.apply_title(cx, session);
+        }
+    }
+
+    /// Puts a waiting title into the stream when it is time, and tells control and subscribers.
+    fn apply_title<I: Io>(&mut self, cx: &mut Context<'_, I, Message>, session: SessionId) {
+        let now = cx.now();
         let Some(source) = self.source_mut(session) else { return };
+        if source.titled_at.is_some_and(|at| now < at + TITLE_INTERVAL) {
+            return;
+        }
+        let Some(title) = source.next_title.take() else { return };
         if source.title.as_ref() == Some(&title) {
             return;
         }
         source.title = Some(title.clone());
+        source.titled_at = Some(now);
         let block = Bytes::from(title_block(&title));
         let subscribers = self.plain_feed(session).map_or_else(Vec::new, |f| f.subscribers());
         for shard in subscribers {

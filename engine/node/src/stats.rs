@@ -67,6 +67,8 @@ counters! {
     publish_waits,
     /// Gaps in a subscribed feed: this shard was behind the owner's window.
     feed_gaps,
+    /// Feeds that this shard had no room for: sessions came and went too fast.
+    feeds_refused,
     /// Bytes that framing threw away between frames.
     framing_bytes_dropped,
     /// Times that framing lost and found its place.

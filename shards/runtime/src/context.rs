@@ -10,7 +10,7 @@ use crate::{Io, Load, Op, ShardId, Token};
 
 /// The most control messages that may wait for one sibling. Their number is bounded by what a
 /// shard may have outstanding, so that reaching this is a bug and not a condition.
-pub const OUTBOX_MAX: usize = 1 << 16;
+pub const OUTBOX_MAX: usize = 1 << 21;
 
 /// Messages that found their queue full and must not be lost, by receiver, in order.
 #[derive(Debug)]
