@@ -232,7 +232,10 @@ fn stream_of(offer: &StreamOffer, settings: &Mount, via: Option<&str>) -> Option
     if let Some(node_id) = via {
         info.add_via(node_id);
     }
-    let metaint = (settings.metaint > 0 && !format.titles_inside()).then_some(settings.metaint);
+    // Titled renditions begin anywhere: a player that must have the stream's header first would
+    // never play.
+    let begins_anywhere = matches!(format, Format::Mpeg | Format::Adts | Format::Plain);
+    let metaint = (settings.metaint > 0 && begins_anywhere).then_some(settings.metaint);
     Some(Stream { content_type, format, info, metaint: metaint.map(|bytes| bytes as usize) })
 }
 

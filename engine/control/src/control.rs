@@ -309,6 +309,10 @@ impl Control {
     /// Ends an input: pulls follow the directory, the shards get what is new.
     fn settle(&mut self) {
         self.tend_pulls();
+        #[cfg(feature = "mutants")]
+        if engine_node::is_planted(engine_node::Mutant::GrantBeforeSnapshot) {
+            self.outputs.extend(self.after_snapshot.drain(..));
+        }
         if std::mem::take(&mut self.dirty) {
             for (from, to) in self.directory.reroute() {
                 self.move_admitted(from, to);

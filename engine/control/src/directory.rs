@@ -246,7 +246,10 @@ impl Directory {
             let old = self.mounts[&id].route.as_ref();
             if let (Some(old), Some(new)) = (old, &new) {
                 let goes_on = self.sessions.get(&old.id) == Some(&old.mount);
-                let calls_back = self.mounts[&new.mount].settings.fallback_override;
+                // A mount that calls its listeners back must find them at home, also when it is a
+                // nearer fallback that has come up.
+                let calls_back = self.mounts[&new.mount].settings.fallback_override
+                    || self.mounts[&id].settings.fallback_override;
                 if old.mount != new.mount && old.mount != id && goes_on && !calls_back {
                     moves.push((id, old.mount));
                 }

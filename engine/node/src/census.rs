@@ -182,6 +182,11 @@ impl Node {
         Ok(())
     }
 
+    /// Whoever has a slot now, of whatever generation. Only planted faults want to know.
+    pub(crate) fn tenant_of(&self, slot: u32) -> Option<shards_runtime::Token> {
+        self.connections.iter().map(|(token, _)| token).find(|token| token.slot == slot)
+    }
+
     fn audit_feeds(&self) -> Result<(), String> {
         for (token, feed) in self.feeds.iter() {
             if self.feed_index.get(&feed.key) != Some(&token) {

@@ -17,6 +17,7 @@ use shards_runtime::{Context, Gather, Io, Op, PIECES_PER_SEND_MAX, Piece, Token}
 use crate::connection::State;
 use crate::feed::{FeedKey, PHASE_MS, Rendition};
 use crate::message::Message;
+use crate::mutant::mutant;
 use crate::node::Node;
 use crate::snapshot::{MountId, Session, SessionId};
 
@@ -117,7 +118,7 @@ impl Node {
             next: Cursor::at(0),
             joined: false,
             moved: false,
-            title_due: titled,
+            title_due: titled && !mutant!(FirstTitleMissing),
             title_phase: 0,
             titled,
             admitted,
@@ -139,9 +140,11 @@ impl Node {
         cx: &mut Context<'_, I, Message>,
         listener: &Listener,
     ) {
-        self.leave_feed(cx.now(), listener);
+        if !mutant!(ListenerKeptInPhase) {
+            self.leave_feed(cx.now(), listener);
+        }
         self.leave_home(listener.home, 1);
-        if listener.admitted {
+        if listener.admitted && !mutant!(LeftNotSent) {
             cx.send_surely(cx.control(), Message::Left(listener.home));
         }
     }
@@ -178,7 +181,7 @@ impl Node {
                 },
             };
             if let Some(bytes) = self.serve(cx, token) {
-                sends_left -= 1;
+                sends_left -= u32::from(!mutant!(TickUnbounded));
                 bytes_left = bytes_left.saturating_sub(bytes);
             }
         }
@@ -202,10 +205,11 @@ impl Node {
         let first = (self.slot + 1).max(current.saturating_sub(64));
         for slot in first..=current {
             for (token, feed) in self.feeds.iter() {
-                let phase = (slot % feed.phases_count() as u64) as usize;
-                let waits = |due: &Due| due.feed == token && usize::from(due.phase) == phase;
-                if !feed.phase(phase).is_empty() && !self.due.iter().any(waits) {
-                    self.due.push_back(Due { feed: token, phase: phase as u16, position: 0 });
+                for phase in feed.due_phases(slot) {
+                    let waits = |due: &Due| due.feed == token && usize::from(due.phase) == phase;
+                    if !feed.phase(phase).is_empty() && !self.due.iter().any(waits) {
+                        self.due.push_back(Due { feed: token, phase: phase as u16, position: 0 });
+                    }
                 }
             }
         }
@@ -259,13 +263,17 @@ impl Node {
             // And what is over moves no window: nobody waits long for who takes nothing of it.
             let behind = listener.joined && listener.cursor.offset() < feed.window.oldest();
             let stuck = feed.ended_at.is_some_and(|at| now >= at + LAST_SEND_MAX);
-            return if behind || stuck { Served::Slow } else { Served::Nothing };
+            let is_slow = (behind || stuck) && !mutant!(SlowNeverDropped);
+            return if is_slow { Served::Slow } else { Served::Nothing };
         }
         let mut pieces = Gather::from_vec(std::mem::take(&mut connection.output));
         if !listener.joined
             && let Some(join) = join(listener, feed)
         {
-            listener.cursor = join.cursor;
+            listener.cursor = match mutant!(CursorOffByOne) {
+                true => join.cursor.advance(1),
+                false => join.cursor,
+            };
             listener.joined = true;
             if !join.prelude.is_empty() {
                 pieces.push(Piece::Owned(join.prelude));
@@ -295,6 +303,9 @@ impl Node {
         let State::Listener(listener) = &mut connection.state else { return };
         let progressed = listener.next != listener.cursor;
         listener.cursor = listener.next;
+        if mutant!(BytesSkipped) && bytes > 2_000 {
+            listener.cursor = listener.cursor.advance(1);
+        }
         let Some(feed) = self.feeds.get_mut(listener.feed) else { return };
         feed.bytes_sent += bytes as u64;
         let lacks = feed.window.head().saturating_sub(listener.cursor.offset());
@@ -332,11 +343,17 @@ impl Node {
         if session.id == feed.key.session || connection.sending {
             return;
         }
-        let at_head = !listener.joined || listener.cursor.offset() >= feed.window.head();
         let offset = listener.cursor.offset();
-        let between = feed.window.sync_at_or_before(offset) == Some(offset);
-        // A titled rendition has no units: its place is counted from the last title, anywhere.
-        if !(at_head || (feed.ended_at.is_none() && (between || listener.titled))) {
+        let may_move = if !listener.joined {
+            true
+        } else if feed.ended_at.is_some() {
+            offset >= feed.window.head()
+        } else {
+            // A titled rendition has no units: its place is counted from the last title, anywhere.
+            // The head of a running feed is not always between two units: the next chunk tells.
+            listener.titled || feed.window.sync_at_or_before(offset) == Some(offset)
+        };
+        if !may_move {
             return;
         }
         if !is_compatible(feed.key, &session, &feed.session) {
@@ -345,6 +362,7 @@ impl Node {
         let mut title_phase = listener.title_phase;
         if listener.titled && listener.joined {
             match feed.window.title_phase(listener.cursor) {
+                Some(_) if mutant!(TitlePhaseForgotten) => title_phase = 0,
                 Some(phase) => title_phase = phase,
                 None if feed.ended_at.is_some() => title_phase = 0,
                 None => return,
@@ -399,7 +417,11 @@ fn is_compatible(key: FeedKey, to: &Session, from: &Session) -> bool {
 
 /// Where a listener begins in a feed, or nowhere yet.
 fn join(listener: &Listener, feed: &crate::feed::Feed) -> Option<Join> {
-    if listener.moved && listener.titled {
+    if mutant!(FallbackReplaysBurst) && !listener.titled {
+        feed.window.join(feed.burst_bytes)
+    } else if listener.moved && !feed.is_live() {
+        None
+    } else if listener.moved && listener.titled {
         feed.window.join_at_phase(listener.title_phase)
     } else if listener.moved {
         feed.window.join_live()

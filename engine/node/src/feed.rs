@@ -19,6 +19,7 @@ use media_mount::{Chunk, Gap, Titled, Window, WindowLimits};
 use shards_runtime::{ShardId, Token};
 
 use crate::message::Message;
+use crate::mutant::mutant;
 use crate::snapshot::{Session, SessionId};
 
 /// Width of a flush slot: listeners of one phase are served together. Milliseconds.
@@ -39,6 +40,14 @@ pub(crate) struct FeedKey {
     pub(crate) session: SessionId,
     pub(crate) rendition: Rendition,
 }
+
+/// A listener is sent to at least once for this many bytes, however long `flush_ms` is: a fast
+/// stream must not use up a player's burst between two sends.
+const FLUSH_BYTES: u64 = 16 * 1024;
+/// How long the rate of a feed is averaged over.
+const RATE_WINDOW: Duration = Duration::from_secs(3);
+/// Sends in each `flush_ms` while the rate of a feed is not known yet.
+const SENDS_AT_FIRST: usize = 4;
 
 /// Where a feed's chunks come from.
 pub(crate) enum Role {
@@ -76,6 +85,9 @@ pub(crate) struct Feed {
     pub(crate) role: Role,
     /// Nothing more will come.
     pub(crate) ended_at: Option<Instant>,
+    /// Where the session stood when this shard subscribed; until the window has come so far it
+    /// holds a part of the past, and is no place for who wants the present.
+    pub(crate) live_from: u64,
     /// Some listener's home is routed elsewhere: look at each when it is served.
     pub(crate) rerouted: bool,
     /// Since when nobody has heard it.
@@ -90,6 +102,10 @@ pub(crate) struct Feed {
     pub(crate) title_block: Bytes,
     phases: Vec<Vec<Token>>,
     next_phase: usize,
+    /// How often each listener is sent to in the time that all phases take.
+    sends_per_round: usize,
+    /// The window's head when the rate was last measured, and when that was.
+    measured: (u64, Instant),
     listeners_count: usize,
     preludes: History,
 }
@@ -105,12 +121,14 @@ impl Feed {
     ) -> Self {
         let (flush_ms, burst_bytes) = timing;
         let phases_count = (flush_ms / PHASE_MS).max(1) as usize;
+        let live_from = if matches!(role, Role::Subscriber) { u64::MAX } else { 0 };
         Feed {
             key,
             session,
             window: Window::new(limits),
             role,
             ended_at: None,
+            live_from,
             rerouted: false,
             idle_since: Some(now),
             bytes_sent: 0,
@@ -120,6 +138,8 @@ impl Feed {
             title_block: Bytes::new(),
             phases: (0..phases_count).map(|_| Vec::new()).collect(),
             next_phase: 0,
+            sends_per_round: SENDS_AT_FIRST.min(phases_count),
+            measured: (0, now),
             listeners_count: 0,
             preludes: History::default(),
         }
@@ -154,6 +174,28 @@ impl Feed {
         self.phases.len()
     }
 
+    /// The phases that are due in a slot: one, or several evenly apart where the stream is fast.
+    pub(crate) fn due_phases(&self, slot: u64) -> impl Iterator<Item = usize> + use<> {
+        let (count, sends) = (self.phases.len(), self.sends_per_round);
+        let first = (slot % count as u64) as usize;
+        (0..sends).map(move |send| (first + send * count / sends) % count)
+    }
+
+    /// Measures the feed's rate every [`RATE_WINDOW`], and sets how often its listeners are sent to.
+    pub(crate) fn measure(&mut self, now: Instant) {
+        let (head_before, at) = self.measured;
+        if now < at + RATE_WINDOW {
+            return;
+        }
+        self.measured = (self.window.head(), now);
+        let bytes = self.window.head().saturating_sub(head_before);
+        let round_ms = self.phases.len() as u64 * PHASE_MS;
+        let bytes_per_round = bytes * round_ms / (now - at).as_millis() as u64;
+        // To the nearest, so that a rate that is just above does not double the cost.
+        let sends = (bytes_per_round + FLUSH_BYTES / 2) / FLUSH_BYTES;
+        self.sends_per_round = (sends as usize).clamp(1, self.phases.len());
+    }
+
     /// The listeners of a phase.
     pub(crate) fn phase(&self, phase: usize) -> &[Token] {
         &self.phases[phase]
@@ -177,6 +219,11 @@ impl Feed {
         pushed
     }
 
+    /// Whether its newest chunk is of the present.
+    pub(crate) fn is_live(&self) -> bool {
+        self.ended_at.is_some() || self.window.head() >= self.live_from
+    }
+
     pub(crate) fn set_prelude(&mut self, from_offset: u64, prelude: Bytes) {
         self.window.set_prelude(from_offset, prelude.clone());
         self.preludes.entries.push_back((from_offset, prelude));
@@ -189,6 +236,9 @@ impl Feed {
         let preludes_sent = self.preludes.first;
         let Role::Owner(subscribers) = &mut self.role else { return };
         subscribers.retain(|subscriber| subscriber.shard != shard);
+        if mutant!(SubscriberForgotten) && !subscribers.is_empty() {
+            return;
+        }
         subscribers.push(Subscriber { shard, cursor, preludes_sent, end_sent: false });
     }
 
@@ -232,13 +282,16 @@ impl Feed {
                     let next = chunk.end();
                     if send(shard, Message::Publish { session, chunk }).is_err() {
                         refused = true;
+                        if mutant!(ChunkLostOnFullQueue) {
+                            subscriber.cursor = next;
+                        }
                         break;
                     }
                     subscriber.cursor = next;
                     published.chunks_count += 1;
                 }
             }
-            if !refused && ended {
+            if !refused && ended && !mutant!(EndNeverTold) {
                 refused = send(shard, Message::FeedEnd(session)).is_err();
                 subscriber.end_sent = !refused;
             }

@@ -10,6 +10,7 @@ use shards_runtime::{Context, Io, Token};
 
 use crate::feed::{Feed, FeedKey, Rendition, Role};
 use crate::message::{EndCause, Message};
+use crate::mutant::mutant;
 use crate::node::Node;
 use crate::snapshot::{Session, SessionId};
 
@@ -118,9 +119,10 @@ impl Node {
         for chunk in source.window.chunks(0) {
             titled.push(&chunk.bytes);
         }
-        let ended_at = source.ended_at;
+        let (ended_at, is_live) = (source.ended_at, source.is_live());
         let target = self.feeds.get_mut(token).expect("just made");
         target.ended_at = ended_at;
+        target.live_from = if is_live { 0 } else { u64::MAX };
         while let Some(chunk) = titled.poll() {
             target.push(chunk).expect("a new rendition has no gaps");
         }
@@ -150,7 +152,7 @@ impl Node {
         }
         let titled = feed.titled.as_mut().map(|(token, titled)| (*token, titled));
         if let Some((token, titled)) = titled {
-            if pushed.is_err() {
+            if pushed.is_err() && !mutant!(GapNotTitled) {
                 // The same gap: whoever hears the titled rendition has lost his place, too.
                 let metaint = metaint_of(&feed.session);
                 **titled = Titled::new(metaint, titled.offset() + 1);
@@ -158,7 +160,9 @@ impl Node {
             }
             titled.push(&bytes);
             let derived: Vec<Chunk> = std::iter::from_fn(|| titled.poll()).collect();
+            let is_live = feed.is_live();
             if let Some(target) = self.feeds.get_mut(token) {
+                target.live_from = if is_live { 0 } else { u64::MAX };
                 let was_silent = target.is_silent();
                 for chunk in derived {
                     let _gap_is_known = target.push(chunk);
@@ -202,7 +206,7 @@ impl Node {
                     plain.titled = None;
                 }
             }
-            Role::Subscriber if feed.ended_at.is_none() => {
+            Role::Subscriber if feed.ended_at.is_none() && !mutant!(UnsubscribeNeverSent) => {
                 cx.send_surely(feed.session.owner, Message::Unsubscribe(feed.key.session));
             }
             Role::Subscriber | Role::Owner(_) => {}

@@ -10,6 +10,7 @@ use crate::connection::{Asking, State};
 use crate::fanout::{Listener, Visit};
 use crate::feed::Role;
 use crate::message::{EndCause, ListenerRow, Message, PullFailure, Verdict};
+use crate::mutant::mutant;
 use crate::node::Node;
 use crate::snapshot::{MountId, Session, SessionId, Snapshot};
 use crate::stats::{SessionStats, ShardStats};
@@ -40,7 +41,12 @@ impl Node {
                     feed.set_prelude(from_offset, prelude);
                 }
             }
-            Message::Title { session, block } => self.set_title_block(session, block),
+            Message::Title { session, block, head } => {
+                if let Some(feed) = self.plain_feed(session) {
+                    feed.live_from = feed.live_from.min(head);
+                }
+                self.set_title_block(session, block);
+            }
             Message::FeedEnd(session) => self.feed_ended(cx.now(), session),
             Message::Snapshot(snapshot) => self.snapshot_came(cx, snapshot),
             Message::Verdict { ask, verdict } => self.verdict(cx, ask, *verdict),
@@ -93,10 +99,12 @@ impl Node {
         match self.plain_feed(session) {
             Some(feed) if matches!(feed.role, Role::Owner(_)) => {
                 feed.subscribe(from);
-                let block = feed.title_block.clone();
-                cx.send_surely(from, Message::Title { session, block });
+                let (block, head) = (feed.title_block.clone(), feed.window.head());
+                cx.send_surely(from, Message::Title { session, block, head });
             }
-            _ if is_granted => cx.send_surely(from, Message::FeedEnd(session)),
+            _ if is_granted || mutant!(EarlySubscriberRefused) => {
+                cx.send_surely(from, Message::FeedEnd(session))
+            }
             _ => self.early_subscribers.push((session, from)),
         }
     }
@@ -104,6 +112,9 @@ impl Node {
     /// The policy changed.
     fn snapshot_came<I: Io>(&mut self, cx: &mut Context<'_, I, Message>, snapshot: Arc<Snapshot>) {
         assert!(snapshot.version > self.snapshot.version, "snapshots come in order");
+        if mutant!(SnapshotMissed) && snapshot.version.is_multiple_of(5) {
+            return;
+        }
         self.snapshot = snapshot;
         self.routes_follow_snapshot(cx);
     }
@@ -130,13 +141,16 @@ impl Node {
     }
 
     fn mark_rerouted(&mut self, was: Option<&Session>) {
-        let Some(was) = was else { return };
+        let Some(was) = was.filter(|_| !mutant!(RouteNotFollowed)) else { return };
         for feed in self.feeds.values_mut() {
             feed.rerouted |= feed.key.session == was.id;
         }
     }
 
     fn wake_parked<I: Io>(&mut self, cx: &mut Context<'_, I, Message>, home: MountId) {
+        if mutant!(ParkedForgotten) {
+            return;
+        }
         let Some(Some(session)) = self.routes.get(&home).cloned() else { return };
         for token in self.parked.remove(&home).unwrap_or_default() {
             let Some(connection) = self.connections.get_mut(token) else { continue };
@@ -165,6 +179,10 @@ impl Node {
 
     /// Control answered a connection's question.
     fn verdict<I: Io>(&mut self, cx: &mut Context<'_, I, Message>, token: Token, verdict: Verdict) {
+        let token = match mutant!(LateVerdictFollowed) {
+            true => self.tenant_of(token.slot).unwrap_or(token),
+            false => token,
+        };
         let asks = self.connections.get(token).map(|c| matches!(c.state, State::Asking(_)));
         if asks != Some(true) {
             self.late_verdict(cx, verdict);

@@ -16,6 +16,7 @@ mod feeds;
 mod inbox;
 mod lifecycle;
 mod message;
+mod mutant;
 mod node;
 mod proxy;
 mod pull;
@@ -30,6 +31,8 @@ pub use message::{
     EndCause, ForwardedRequest, ListenerRow, Message, PullFailure, PullOrder, Question, StreamNews,
     StreamOffer, Verdict,
 };
+#[cfg(feature = "mutants")]
+pub use mutant::{Mutant, is_planted, plant};
 pub use node::{Acceptor, LogSink, Node};
 pub use proxy::{ProxyStep, forwarded_for, proxy_header};
 pub use snapshot::{MountEntry, MountId, Session, SessionId, Snapshot, Stream};

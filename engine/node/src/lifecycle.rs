@@ -11,6 +11,7 @@ use shards_runtime::{Context, End, Gather, Io, Op, Piece, Socket, Token};
 
 use crate::connection::{Asking, Connection, Head, Record, State, V1};
 use crate::message::{EndCause, Message, Question};
+use crate::mutant::mutant;
 use crate::node::Node;
 
 /// How long control may take to answer, and a refused client to take its answer.
@@ -51,7 +52,8 @@ impl Node {
             // No slot: this can only be when the table of connections is smaller than the
             // machine's table of sockets.
             self.counters.connections_refused += 1;
-            cx.submit(Self::nobody(), Op::Close(socket));
+            let nobody = self.nobody();
+            cx.submit(nobody, Op::Close(socket));
             return;
         };
         self.receive(cx, token);
@@ -73,6 +75,7 @@ impl Node {
         let Some(connection) = self.connections.get_mut(token) else { return };
         match &mut connection.state {
             State::Source(_) => self.source_bytes(cx, token, bytes),
+            State::Head(head) if !head.expects_proxy_header => self.head_input(cx, token, bytes),
             State::Head(_) | State::V1(_) | State::Body(_) | State::Pull(_) => {
                 connection.input.extend_from_slice(bytes);
                 self.input_grew(cx, token);
@@ -270,7 +273,9 @@ impl Node {
         match &connection.state {
             State::Head(_) | State::V1(_) | State::Body(_) => {
                 self.counters.request_timeouts += 1;
-                let said_something = !connection.input.is_empty();
+                // Whoever is in the middle of a body has said its head.
+                let is_in_body = matches!(connection.state, State::Body(_));
+                let said_something = is_in_body || !connection.input.is_empty();
                 match said_something {
                     true => {
                         let answer = self.answers(cx).request_timeout();
@@ -335,7 +340,7 @@ impl Node {
         match std::mem::replace(&mut connection.state, state) {
             State::Listener(listener) => self.end_listener(cx, &listener),
             State::Asking(asking) => {
-                self.asks_in_flight -= 1;
+                self.asks_in_flight -= usize::from(!mutant!(AskNeverOver));
                 if let Asking::Claim(offer) = asking
                     && let Some(order) = offer.pull_order
                 {
@@ -381,9 +386,11 @@ impl Node {
         }
     }
 
-    /// A token for operations whose completion interests nobody.
-    fn nobody() -> Token {
-        Token { slot: u32::MAX, generation: u32::MAX }
+    /// A token for an operation whose completion interests nobody; each is another, as the machine
+    /// demands of sockets.
+    fn nobody(&mut self) -> Token {
+        self.nobodies = self.nobodies.wrapping_add(1);
+        Token { slot: u32::MAX, generation: self.nobodies }
     }
 }
 

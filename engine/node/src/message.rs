@@ -50,6 +50,8 @@ pub enum Message {
         session: SessionId,
         /// The whole block, length byte included.
         block: Bytes,
+        /// Where the session stands; what comes before that is its past.
+        head: u64,
     },
     /// The session is over; nothing follows.
     FeedEnd(SessionId),

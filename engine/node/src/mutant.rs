@@ -80,11 +80,6 @@ mod planted {
         AskNeverOver,
         /// Control sends a grant before the snapshot that it presumes.
         GrantBeforeSnapshot,
-        /// Control forgets who waits for a mount that is taken over.
-        TakeoverForgotten,
-        /// Control gives a mount away before its session has ended, and takes the late end of the
-        /// old session for the new one's.
-        StaleEndFreesNewer,
     }
 
     thread_local! {

@@ -73,6 +73,7 @@ pub struct Node {
     pub(crate) slot: u64,
     pub(crate) started: Instant,
     pub(crate) listener_numbers: u64,
+    pub(crate) nobodies: u32,
     pub(crate) asks_in_flight: usize,
     pub(crate) counters: Counters,
     /// Set while draining: when to close what is left.
@@ -113,6 +114,7 @@ impl Node {
             slot: 0,
             started: now,
             listener_numbers: 0,
+            nobodies: 0,
             asks_in_flight: 0,
             counters: Counters::default(),
             drain_until: None,
@@ -157,6 +159,7 @@ impl Node {
             self.feed_index.remove(&feed.key);
             self.feed_gone(cx, &feed);
         }
+        self.feeds.values_mut().for_each(|feed| feed.measure(now));
         let stats = self.collect_stats(cx);
         cx.send_surely(cx.control(), Message::Stats(Box::new(stats)));
     }

@@ -64,7 +64,7 @@ impl Node {
         let Some(connection) = self.connections.get_mut(token) else { return };
         match &connection.state {
             State::Head(head) if head.expects_proxy_header => self.proxy_input(cx, token),
-            State::Head(_) => self.head_input(cx, token),
+            State::Head(_) => self.head_input(cx, token, &[]),
             State::V1(_) => self.v1_input(cx, token),
             State::Body(_) => self.body_input(cx, token),
             State::Pull(_) => self.pull_input(cx, token),
@@ -89,7 +89,7 @@ impl Node {
                 }
                 head.expects_proxy_header = false;
                 input.drain(..used);
-                self.head_input(cx, token);
+                self.head_input(cx, token, &[]);
             }
             ProxyStep::Malformed(reason) => {
                 tracing::warn!(peer = %peer, reason, "malformed PROXY protocol header");
@@ -98,13 +98,29 @@ impl Node {
         }
     }
 
-    fn head_input<I: Io>(&mut self, cx: &mut Context<'_, I, Message>, token: Token) {
+    /// Reads on in a head. A head mostly comes whole: then nothing of it is kept or copied.
+    pub(crate) fn head_input<I: Io>(
+        &mut self,
+        cx: &mut Context<'_, I, Message>,
+        token: Token,
+        fresh: &[u8],
+    ) {
         let Some(connection) = self.connections.get_mut(token) else { return };
         let Connection { state: State::Head(head), input, peer, record, .. } = connection else {
             return;
         };
-        let (wish, used) = match head.decoder.decode(input) {
-            Ok(Step::Need) => return,
+        let mut kept = std::mem::take(input);
+        let bytes = if kept.is_empty() {
+            fresh
+        } else {
+            kept.extend_from_slice(fresh);
+            &kept
+        };
+        let (wish, used) = match head.decoder.decode(bytes) {
+            Ok(Step::Need) => {
+                *input = if kept.is_empty() { fresh.to_vec() } else { kept };
+                return;
+            }
             Ok(Step::Head { head, used }) => {
                 let trusted = &self.snapshot.config.server.trusted_proxies;
                 let far = |ip: IpAddr| trusted.iter().any(|network| network.contains(ip));
@@ -128,7 +144,7 @@ impl Node {
                 return;
             }
         };
-        input.drain(..used);
+        *input = bytes[used..].to_vec();
         match wish {
             Wish::Answered { status, bytes } => self.refuse(cx, token, status, bytes),
             Wish::Source { mount, request, body } => {

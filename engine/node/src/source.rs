@@ -23,8 +23,10 @@ use crate::message::{EndCause, Message, Question, StreamNews, StreamOffer};
 use crate::node::Node;
 use crate::snapshot::SessionId;
 
-/// The most bytes of a chunk unless the stream is fast.
-const CHUNK_BYTES: usize = 4096;
+/// The most bytes of a chunk.
+const CHUNK_BYTES: usize = 8192;
+/// The longest that a chunk stays open.
+const CHUNK_AGE_MAX: Duration = Duration::from_millis(250);
 /// One block of the writer, bytes.
 const BLOCK_BYTES: usize = 64 * 1024;
 /// How often a title may change; a flood of them is one change.
@@ -129,7 +131,7 @@ impl Node {
         let flush = Duration::from_millis(settings.flush_ms);
         let config = WriterConfig {
             chunk_bytes: CHUNK_BYTES,
-            chunk_age_max: (flush / 2).min(Duration::from_millis(250)),
+            chunk_age_max: (flush / 4).min(CHUNK_AGE_MAX),
             block_bytes: BLOCK_BYTES,
         };
         let timeout = Duration::from_millis(settings.source_timeout_ms);
@@ -284,9 +286,10 @@ impl Node {
         source.title = Some(title.clone());
         source.titled_at = Some(now);
         let block = Bytes::from(title_block(&title));
-        let subscribers = self.plain_feed(session).map_or_else(Vec::new, |f| f.subscribers());
+        let feed = self.plain_feed(session).map(|feed| (feed.subscribers(), feed.window.head()));
+        let (subscribers, head) = feed.unwrap_or_default();
         for shard in subscribers {
-            cx.send_surely(shard, Message::Title { session, block: block.clone() });
+            cx.send_surely(shard, Message::Title { session, block: block.clone(), head });
         }
         self.set_title_block(session, block);
         self.counters.titles += 1;
@@ -373,6 +376,7 @@ impl Source {
         }
         input.extend_from_slice(bytes);
         let mut at = 0;
+        // Until the decoder needs more: only it knows that a body is complete with its last byte.
         let flow = loop {
             let step = match body {
                 Body::Raw => unreachable!("handled above"),
@@ -391,9 +395,6 @@ impl Source {
                 }
                 Ok(Step::Head { .. } | Step::End { .. }) => break Flow::Complete,
                 Err(reason) => break Flow::Broken(reason),
-            }
-            if at == input.len() {
-                break Flow::GoesOn;
             }
         };
         input.drain(..at);

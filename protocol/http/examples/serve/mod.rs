@@ -1,0 +1,65 @@
+//! The server without its command line, so that tests start it too.
+
+mod answer;
+mod connection;
+mod echo;
+mod files;
+mod http;
+pub mod limits;
+mod output;
+mod server;
+mod site;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use shards_mesh::mesh;
+use shards_ring::{RingConfig, RingGroup};
+use shards_runtime::{BindOptions, Io, Placement, Shard, Shards};
+
+pub use files::Files;
+pub use server::Server;
+
+/// What the command line says.
+pub struct Settings {
+    /// Where to listen.
+    pub address: SocketAddr,
+    /// One shard on each of these; empty is one shard anywhere.
+    pub cores: Vec<usize>,
+    /// Whose files to serve.
+    pub root: Option<PathBuf>,
+}
+
+/// Starts the shards; the address carries the port in use.
+///
+/// # Errors
+/// The files cannot be read, the address cannot be had, or the kernel lacks io_uring.
+pub fn start(settings: &Settings) -> io::Result<(SocketAddr, Shards)> {
+    let files = Arc::new(match &settings.root {
+        Some(root) => Files::load(root)?,
+        None => Files::default(),
+    });
+    // The shards share the address by SO_REUSEPORT, which alone would let a second server in
+    // unnoticed. A plain listener finds that out, and what port 0 means.
+    let address = TcpListener::bind(settings.address)?.local_addr()?;
+    let placement =
+        Placement { shards_count: settings.cores.len().max(1), cores: settings.cores.clone() };
+    // The last participant of a mesh is a control plane. There is none here, and no messages.
+    let participants = placement.shards_count + 1;
+    let group = RingGroup::new(participants)?;
+    let ports: Vec<_> = mesh(participants, 1).into_iter().map(Some).collect();
+    let ports = Mutex::new(ports);
+    let shards = Shards::start(&placement, move |shard| {
+        let config = RingConfig::default();
+        let connections_max = limits::connections_max(config.sockets_max);
+        let mut io = group.open(shard, config)?;
+        let options = BindOptions { shared: true, ..BindOptions::default() };
+        let (acceptor, _) = io.listen(address, options)?;
+        let port = ports.lock().expect("nobody panics here")[shard.index()].take();
+        let server = Server::new(acceptor, connections_max, Arc::clone(&files));
+        Ok(Shard::new(io, port.expect("a shard starts once"), server))
+    })?;
+    Ok((address, shards))
+}
