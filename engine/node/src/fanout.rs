@@ -23,8 +23,8 @@ use crate::snapshot::{MountId, Session, SessionId};
 
 /// The most bytes of one send to a listener.
 const SEND_BYTES_MAX: usize = 256 * 1024;
-/// Bytes of a tick's sends after which the rest waits for the next tick: copying them is what a tick
-/// spends its time on when bursts are sent.
+/// Bytes of a tick's sends after which the rest waits for the next tick: copying them is what a
+/// tick spends its time on when bursts are sent.
 const BYTES_PER_TICK: usize = 1024 * 1024;
 /// How long a listener may take to receive the rest of a feed that is over.
 const LAST_SEND_MAX: Duration = Duration::from_secs(10);
@@ -286,7 +286,11 @@ impl Node {
         if pieces.is_empty() {
             let over = feed.ended_at.is_some() && listener.cursor.offset() >= feed.window.head();
             let leaves = (over || !listener.joined) && feed.ended_at.is_some();
-            return if leaves { Served::Over } else { Served::Nothing };
+            // While its home is still routed here, control has not said yet what follows: it may be
+            // a fallback.
+            let route = self.routes.get(&listener.home).and_then(Option::as_ref);
+            let is_decided = route.is_none_or(|session| session.id != feed.key.session);
+            return if leaves && is_decided { Served::Over } else { Served::Nothing };
         }
         connection.sending = true;
         let socket = connection.socket.expect("a listener is connected");

@@ -181,7 +181,8 @@ impl Feed {
         (0..sends).map(move |send| (first + send * count / sends) % count)
     }
 
-    /// Measures the feed's rate every [`RATE_WINDOW`], and sets how often its listeners are sent to.
+    /// Measures the feed's rate every [`RATE_WINDOW`], and sets how often its listeners are sent
+    /// to.
     pub(crate) fn measure(&mut self, now: Instant) {
         let (head_before, at) = self.measured;
         if now < at + RATE_WINDOW {
@@ -248,6 +249,12 @@ impl Feed {
             Role::Owner(subscribers) => subscribers.iter().map(|s| s.shard).collect(),
             Role::Subscriber | Role::Derived => Vec::new(),
         }
+    }
+
+    /// The shards that do not know yet that it is over.
+    pub(crate) fn untold(&self) -> Vec<ShardId> {
+        let Role::Owner(subscribers) = &self.role else { return Vec::new() };
+        subscribers.iter().filter(|s| !s.end_sent).map(|s| s.shard).collect()
     }
 
     pub(crate) fn unsubscribe(&mut self, shard: ShardId) {

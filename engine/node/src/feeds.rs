@@ -209,7 +209,13 @@ impl Node {
             Role::Subscriber if feed.ended_at.is_none() && !mutant!(UnsubscribeNeverSent) => {
                 cx.send_surely(feed.session.owner, Message::Unsubscribe(feed.key.session));
             }
-            Role::Subscriber | Role::Owner(_) => {}
+            Role::Subscriber => {}
+            // Whoever was too far behind to be told in his turn must still be told.
+            Role::Owner(_) => {
+                for shard in feed.untold().into_iter().filter(|_| !mutant!(EndNeverTold)) {
+                    cx.send_surely(shard, Message::FeedEnd(feed.key.session));
+                }
+            }
         }
     }
 

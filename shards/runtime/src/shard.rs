@@ -1,6 +1,10 @@
 //! The tick: one bounded round of a shard.
 //!
-//! submit and collect → completions → messages of each sibling → expired timers → end of tick.
+//! collect → completions → messages of each sibling → expired timers → end of tick → submit, sleep.
+//!
+//! Between two ticks a shard is asleep: its siblings ring when they send something. It sleeps
+//! inside the next tick's [`Io::wait`], so that whoever drives ticks by hand sees the same as a
+//! sibling.
 //!
 //! *Invariant:* every step has a bound, so the longest tick has one; [`Load::tick_us`] shows it.
 
@@ -69,6 +73,8 @@ pub struct Shard<I: Io, S: Service<I>> {
     messages: Vec<S::Message>,
     expired: Vec<Token>,
     more_due: bool,
+    /// Until when it sleeps.
+    until: Option<Instant>,
     stop: bool,
 }
 
@@ -102,6 +108,7 @@ impl<I: Io, S: Service<I>> Shard<I, S> {
             messages: Vec::with_capacity(MESSAGES_PER_TICK_MAX),
             expired: Vec::with_capacity(TIMERS_PER_TICK_MAX),
             more_due: false,
+            until: Some(io.now()),
             stop: false,
             io,
             port,
@@ -136,12 +143,17 @@ impl<I: Io, S: Service<I>> Shard<I, S> {
             self.io.flush();
             return false;
         }
+        self.fall_asleep();
         true
     }
 
-    /// When the shard wants to tick next if nothing arrives; `None`: not before something does.
+    /// Until when it sleeps if nothing arrives; `None`: for ever. For whoever drives ticks by hand.
     #[must_use]
-    pub fn wake_at(&self) -> Option<Instant> {
+    pub fn sleeps_until(&self) -> Option<Instant> {
+        self.until
+    }
+
+    fn wake_at(&self) -> Option<Instant> {
         if self.more_due || !self.outbox.is_empty() {
             return Some(self.io.now());
         }
@@ -173,6 +185,12 @@ impl<I: Io, S: Service<I>> Shard<I, S> {
     }
 
     fn collect(&mut self) {
+        self.io.wait(self.until, &mut self.completions);
+        self.port.awake();
+        assert!(self.completions.len() <= COMPLETIONS_PER_WAIT_MAX, "a wait is bounded");
+    }
+
+    fn fall_asleep(&mut self) {
         // Work of the last tick that happens inside the kernel (the sends themselves) belongs to
         // that tick: hand it over before the clock is read.
         self.io.flush();
@@ -180,10 +198,7 @@ impl<I: Io, S: Service<I>> Shard<I, S> {
         self.load.ticks_count += 1;
         self.load.busy_us += busy_us;
         self.load.tick_us.saturating_record(busy_us.max(1));
-        let until = if self.port.sleep() { self.wake_at() } else { Some(self.io.now()) };
-        self.io.wait(until, &mut self.completions);
-        self.port.awake();
-        assert!(self.completions.len() <= COMPLETIONS_PER_WAIT_MAX, "a wait is bounded");
+        self.until = if self.port.sleep() { self.wake_at() } else { Some(self.io.now()) };
     }
 
     fn take_messages(&mut self) {
