@@ -1,0 +1,180 @@
+//! All allocations: by name, by client and by the time of their end; and who has how many.
+//!
+//! Invariants: every allocation stands in `by_client` and `ends` exactly once, and is counted once
+//! for its user and once for its client's address. A name's generation grows whenever its place
+//! is given to another.
+
+use crate::allocation::{Allocation, Grant};
+use crate::bucket::Bucket;
+use crate::client::{Client, counted};
+use crate::config::Limits;
+use crate::credentials::counted_name;
+use crate::exchange::AllocationId;
+use protocol_stun::ErrorCode;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Instant;
+
+#[derive(Default)]
+pub(crate) struct Table {
+    places: Vec<Place>,
+    free: Vec<u32>,
+    by_client: BTreeMap<Client, AllocationId>,
+    ends: BTreeSet<(Instant, AllocationId)>,
+    by_address: BTreeMap<IpAddr, usize>,
+    by_user: BTreeMap<Box<[u8]>, usize>,
+    users: Vec<User>,
+    free_users: Vec<usize>,
+}
+
+struct Place {
+    generation: u32,
+    allocation: Option<Box<Allocation>>,
+}
+
+struct User {
+    allocation_count: usize,
+    bucket: Bucket,
+}
+
+impl Table {
+    pub(crate) fn len(&self) -> usize {
+        self.by_client.len()
+    }
+
+    pub(crate) fn get(&self, id: AllocationId) -> Option<&Allocation> {
+        let place = self.places.get(id.index as usize)?;
+        place.allocation.as_deref().filter(|_| place.generation == id.generation)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: AllocationId) -> Option<&mut Allocation> {
+        let place = self.places.get_mut(id.index as usize)?;
+        place.allocation.as_deref_mut().filter(|_| place.generation == id.generation)
+    }
+
+    pub(crate) fn find(&self, client: &Client) -> Option<AllocationId> {
+        self.by_client.get(client).copied()
+    }
+
+    /// An allocation together with its user's bucket.
+    pub(crate) fn with_bucket(
+        &mut self,
+        id: AllocationId,
+    ) -> Option<(&mut Allocation, &mut Bucket)> {
+        let place = self.places.get_mut(id.index as usize)?;
+        let allocation = place.allocation.as_deref_mut();
+        let allocation = allocation.filter(|_| place.generation == id.generation)?;
+        let user = &mut self.users[allocation.user];
+        Some((allocation, &mut user.bucket))
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (AllocationId, &Allocation)> {
+        let of = |id: &AllocationId| self.get(*id).map(|allocation| (*id, allocation));
+        self.by_client.values().filter_map(of)
+    }
+
+    /// Whether there is room for one more of this user at this client.
+    ///
+    /// # Errors
+    ///
+    /// 486 or 508.
+    pub(crate) fn check_room(
+        &self,
+        name: &[u8],
+        client: &Client,
+        limits: &Limits,
+    ) -> Result<(), ErrorCode> {
+        let user = self.by_user.get(counted_name(name));
+        let user_count = user.map_or(0, |user| self.users[*user].allocation_count);
+        let address_count = self.by_address.get(&counted(&client.address)).copied().unwrap_or(0);
+        if user_count >= limits.user_allocation_count_max
+            || address_count >= limits.address_allocation_count_max
+        {
+            return Err(ErrorCode::ALLOCATION_QUOTA_REACHED);
+        }
+        if self.len() >= limits.allocation_count_max {
+            return Err(ErrorCode::INSUFFICIENT_CAPACITY);
+        }
+        Ok(())
+    }
+
+    /// Enters an allocation; its client has none yet.
+    pub(crate) fn insert(&mut self, grant: Grant, now: Instant) -> AllocationId {
+        let (client, expires) = (grant.client, grant.expires);
+        let user = self.count_user(&grant.name, now);
+        *self.by_address.entry(counted(&client.address)).or_default() += 1;
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.places.push(Place { generation: 0, allocation: None });
+            u32::try_from(self.places.len() - 1).expect("fewer allocations than 2^32")
+        });
+        let place = &mut self.places[index as usize];
+        place.allocation = Some(Box::new(Allocation::new(grant, user, now)));
+        let id = AllocationId { index, generation: place.generation };
+        let earlier = self.by_client.insert(client, id);
+        assert!(earlier.is_none(), "a client has one allocation");
+        self.ends.insert((expires, id));
+        id
+    }
+
+    /// Takes an allocation out.
+    pub(crate) fn remove(&mut self, id: AllocationId) -> Option<Box<Allocation>> {
+        self.get(id)?;
+        let place = &mut self.places[id.index as usize];
+        let allocation = place.allocation.take()?;
+        place.generation = place.generation.wrapping_add(1);
+        self.free.push(id.index);
+        self.by_client.remove(&allocation.client);
+        self.ends.remove(&(allocation.expires, id));
+        let address = counted(&allocation.client.address);
+        if let Some(count) = self.by_address.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_address.remove(&address);
+            }
+        }
+        let user = &mut self.users[allocation.user];
+        user.allocation_count -= 1;
+        if user.allocation_count == 0 {
+            self.by_user.remove(counted_name(&allocation.name));
+            self.free_users.push(allocation.user);
+        }
+        Some(allocation)
+    }
+
+    /// Sets when an allocation ends.
+    pub(crate) fn set_end(&mut self, id: AllocationId, expires: Instant) {
+        let Some(allocation) = self.get_mut(id) else { return };
+        let earlier = std::mem::replace(&mut allocation.expires, expires);
+        self.ends.remove(&(earlier, id));
+        self.ends.insert((expires, id));
+    }
+
+    /// When the next allocation ends, and which.
+    pub(crate) fn next_end(&self) -> Option<(Instant, AllocationId)> {
+        self.ends.first().copied()
+    }
+
+    fn count_user(&mut self, name: &[u8], now: Instant) -> usize {
+        let name = counted_name(name);
+        let fresh = User { allocation_count: 0, bucket: Bucket::full(now) };
+        let index = match self.by_user.get(name) {
+            Some(index) => *index,
+            None => {
+                let index = match self.free_users.pop() {
+                    Some(index) => {
+                        self.users[index] = fresh;
+                        index
+                    }
+                    None => {
+                        self.users.push(fresh);
+                        self.users.len() - 1
+                    }
+                };
+                self.by_user.insert(name.into(), index);
+                index
+            }
+        };
+        self.users[index].allocation_count += 1;
+        index
+    }
+}
