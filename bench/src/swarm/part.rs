@@ -1,9 +1,9 @@
 //! One process of the swarm: an epoll loop over its listeners and the words on its stdin.
 //!
 //! While a window is measured it looks at what has arrived every [`LOOK_EVERY`] instead of being
-//! woken for each arrival. The listeners of a real server are on other machines and waking them costs
-//! it nothing; here a wake-up is an interrupt to the other core, and the sender would pay for it. All
-//! servers are treated alike.
+//! woken for each arrival. The listeners of a real server are on other machines and waking them
+//! costs it nothing; here a wake-up is an interrupt to the other core, and the sender would pay for
+//! it. All servers are treated alike.
 
 use std::io::Write;
 use std::net::SocketAddr;

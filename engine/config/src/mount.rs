@@ -25,8 +25,8 @@ keys! {
         /// Bytes kept; a listener that falls further behind is dropped.
         window_bytes: usize = 524_288, within(16_384, 1 << 30);
 
-        /// The longest that a listener waits for what is new, in milliseconds; fast streams are sent
-        /// sooner, each time that 16 KiB are there. Less means lower latency and more CPU.
+        /// The longest that a listener waits for what is new, in milliseconds; fast streams are
+        /// sent sooner, each time that 16 KiB are there. Less means lower latency and more CPU.
         flush_ms: u64 = 1_000, within(5, 10_000);
 
         /// Listeners at most. Not set: only `limits.clients_max` counts.

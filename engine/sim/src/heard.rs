@@ -12,15 +12,13 @@
 //! * Where bytes came over a pull, a new connection upstream begins with a burst; what is heard
 //!   there may repeat, but still in whole frames.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::content::{NAME_BYTES, frame, read_name};
 use crate::truth::{Place, Truth};
 
-/// How much older than the last byte before a hand-over the first byte behind it may be, ms: a
-/// chunk, a flush, the ways of both and a full queue or two; far less than a burst lasts.
-const STALE_MS_MAX: u64 = 4_000;
-
+/// The longest chunk: what a writer cuts, and the frame that it does not cut.
+const CHUNK_BYTES_MAX: u64 = 4_096 + 1_044;
 /// How many bytes of two frames' beginnings may be the same.
 const HEADER_ALIKE_BYTES: usize = 32;
 
@@ -35,8 +33,8 @@ pub(crate) struct Heard {
     left_at: BTreeMap<u32, u64>,
     /// When the last frame heard of the source before was played.
     last_played_ms: Option<u64>,
-    /// The newest source heard of each place.
-    newest: BTreeMap<Place, u32>,
+    /// Sources that another one of the same mount has followed.
+    superseded: BTreeSet<u32>,
     hand_overs: u64,
 }
 
@@ -44,6 +42,8 @@ pub(crate) struct Heard {
 struct Run {
     source: u32,
     number: u32,
+    /// The number of its first frame.
+    first: u32,
     /// The whole frame.
     frame: Vec<u8>,
     /// Bytes of it heard.
@@ -59,7 +59,6 @@ struct Titles {
     blocks_count: u64,
     /// Whether the next block must carry a title.
     full_is_due: bool,
-    last: Option<String>,
 }
 
 impl Heard {
@@ -73,13 +72,12 @@ impl Heard {
                 block: Vec::new(),
                 blocks_count: 0,
                 full_is_due: true,
-                last: None,
             }),
             run: None,
             unplaced: Vec::new(),
             left_at: BTreeMap::new(),
             last_played_ms: None,
-            newest: BTreeMap::new(),
+            superseded: BTreeSet::new(),
             hand_overs: 0,
         }
     }
@@ -87,13 +85,9 @@ impl Heard {
     /// The source heard last and when its last whole frame was played.
     pub(crate) fn newest(&self, truth: &Truth) -> Option<(u32, u64)> {
         let run = self.run.as_ref()?;
-        let number = if run.at == run.frame.len() { run.number } else { run.number.checked_sub(1)? };
+        let number =
+            if run.at == run.frame.len() { run.number } else { run.number.checked_sub(1)? };
         Some((run.source, truth.played_ms(run.source, number)?))
-    }
-
-    /// The last title heard.
-    pub(crate) fn title(&self) -> Option<&str> {
-        self.titles.as_ref()?.last.as_deref()
     }
 
     /// Times that it was handed over from one source to another.
@@ -107,7 +101,7 @@ impl Heard {
     /// What is wrong with them.
     pub(crate) fn take(&mut self, truth: &Truth, mut bytes: &[u8]) -> Result<(), String> {
         while !bytes.is_empty() {
-            let Some(titles) = &mut self.titles else { return self.media(truth, bytes) };
+            let Some(titles) = &mut self.titles else { return self.media(truth, bytes, None) };
             if titles.media_left == 0 {
                 let (used, title) = titles.block(bytes)?;
                 bytes = &bytes[used..];
@@ -117,15 +111,23 @@ impl Heard {
                 continue;
             }
             let count = bytes.len().min(titles.media_left);
+            let since_block = titles.metaint - titles.media_left;
             titles.media_left -= count;
             let (media, rest) = bytes.split_at(count);
-            self.media(truth, media)?;
+            self.media(truth, media, Some(since_block))?;
             bytes = rest;
         }
         Ok(())
     }
 
-    fn media(&mut self, truth: &Truth, mut bytes: &[u8]) -> Result<(), String> {
+    /// Takes media; `since_block` is how much of it came between the last title block and this.
+    fn media(
+        &mut self,
+        truth: &Truth,
+        mut bytes: &[u8],
+        since_block: Option<usize>,
+    ) -> Result<(), String> {
+        let count = bytes.len();
         while !bytes.is_empty() {
             if self.run.is_none() || !self.unplaced.is_empty() {
                 self.unplaced.extend_from_slice(bytes);
@@ -134,27 +136,41 @@ impl Heard {
                     return Ok(());
                 }
                 let rest = std::mem::take(&mut self.unplaced);
-                return self.media(truth, &rest);
+                return self.media(truth, &rest, None);
             }
             let run = self.run.as_mut().expect("looked at above");
             if run.at == run.frame.len() {
                 run.next(truth);
             }
+            let is_played = truth.played_ms(run.source, run.number).is_some();
             let same = run.frame[run.at..].iter().zip(bytes).take_while(|(a, b)| a == b).count();
+            if run.at + same >= NAME_BYTES && !is_played {
+                return Err(format!(
+                    "frame {} of source {} was never played",
+                    run.number, run.source
+                ));
+            }
             run.at += same;
             bytes = &bytes[same..];
             if bytes.is_empty() || run.at == run.frame.len() {
                 continue;
             }
             if run.at > 0 && self.titles.is_none() {
-                let Run { source, number, at, .. } = run;
-                return Err(format!("frame {number} of source {source} is cut after {at} bytes"));
+                let Run { source, number, at, .. } = *run;
+                if at >= NAME_BYTES || number == run.first {
+                    return Err(format!(
+                        "frame {number} of source {source} is cut after {at} bytes"
+                    ));
+                }
+                // Two frames begin alike; this was another one from its first byte.
+                self.unplaced.extend_from_slice(&run.frame[..at]);
+                run.back(truth);
             }
-            // Something else begins here. Its title is due, unless a block stood where the first bytes
-            // of both were still the same.
+            // Something else begins here. Its title is due, unless a block stood where the first
+            // bytes of both were still the same.
             if let Some(titles) = &mut self.titles
                 && !truth.may_be_pulled(self.home)
-                && titles.media_left + HEADER_ALIKE_BYTES < titles.metaint
+                && since_block.is_some_and(|it| it + count - bytes.len() > HEADER_ALIKE_BYTES)
             {
                 titles.full_is_due = true;
             }
@@ -163,13 +179,12 @@ impl Heard {
                 return Ok(());
             }
             let rest = std::mem::take(&mut self.unplaced);
-            return self.media(truth, &rest);
+            return self.media(truth, &rest, None);
         }
         Ok(())
     }
 
-    /// Looks for the beginning of a frame in the bytes without a place; what stands before it must
-    /// be the end of the frame before. False: more bytes are needed.
+    /// Looks for the beginning of a frame in the bytes without a place. False: more are needed.
     fn find_place(&mut self, truth: &Truth) -> Result<bool, String> {
         let Some(begin) = self.unplaced.iter().position(|byte| *byte == 0xff) else {
             if self.unplaced.len() > 2_000 {
@@ -187,22 +202,17 @@ impl Heard {
         if rate != played.rate || number as usize >= played.frames() {
             return Err(format!("{what}: it was never played"));
         }
-        if begin > 0 {
-            if self.titles.is_none() {
-                return Err(format!("{what}: {begin} bytes stand before it"));
-            }
-            let before = number.checked_sub(1).map(|number| frame(source, number, rate));
-            let tail = before.as_ref().and_then(|frame| frame.len().checked_sub(begin));
-            let tail = tail.map(|from| &before.as_ref().expect("it has a tail")[from..]);
-            if tail != Some(&self.unplaced[..begin]) {
-                return Err(format!("{what}: the {begin} bytes before it are of something else"));
-            }
+        // They are the end of the frame before, or, where one hand-over follows on another, of
+        // something that nobody can name any more.
+        if begin > 0 && self.titles.is_none() {
+            return Err(format!("{what}: {begin} bytes stand before it"));
         }
         let frame_bytes = rate.frame_bytes() as u64;
         let begins_at = u64::from(number) * frame_bytes - begin as u64;
         self.hand_over(truth, source, number, begins_at).map_err(|why| format!("{what}: {why}"))?;
         self.unplaced.drain(..begin);
-        self.run = Some(Run { source, number, frame: frame(source, number, rate), at: 0 });
+        let frame = frame(source, number, rate);
+        self.run = Some(Run { source, number, first: number, frame, at: 0 });
         Ok(true)
     }
 
@@ -225,25 +235,37 @@ impl Heard {
             let played_ms = truth.played_ms(run.source, run.number);
             self.last_played_ms = played_ms.max(self.last_played_ms);
             self.left_at.insert(run.source, was_at);
-            if run.source == source && !is_pulled {
+            if run.source == source && !is_pulled && !truth.may_be_led(self.home) {
                 return Err(format!("from byte {was_at} to {begins_at} of the same source"));
             }
         }
         if is_pulled {
             return Ok(());
         }
-        if self.left_at.get(&source).is_some_and(|left_at| begins_at < *left_at) {
+        // Whoever is led away and back begins at the newest place where he can.
+        let back_bytes = match truth.may_be_led(self.home) {
+            true => {
+                CHUNK_BYTES_MAX + self.titles.as_ref().map_or(0, |titles| titles.metaint as u64)
+            }
+            false => 0,
+        };
+        if self.left_at.get(&source).is_some_and(|left_at| begins_at + back_bytes < *left_at) {
             return Err("it was heard before".to_owned());
         }
-        if self.newest.get(&at).is_some_and(|newest| *newest > source) {
-            return Err("a newer source of that mount was heard before".to_owned());
+        if self.superseded.contains(&source) {
+            return Err("a later source of that mount was heard before".to_owned());
         }
-        self.newest.insert(at, source);
+        let is_older = |other: &&u32| {
+            **other != source && truth.source(**other).is_some_and(|other| other.at == at)
+        };
+        self.superseded.extend(self.left_at.keys().filter(is_older));
         let played_ms = truth.played_ms(source, number).expect("looked up by the caller");
-        if let Some(last_ms) = self.last_played_ms
-            && played_ms + STALE_MS_MAX < last_ms
+        // What that source had played when the one before was left; it may have stalled.
+        let newest_ms = self.last_played_ms.and_then(|by_ms| truth.newest_by_ms(source, by_ms));
+        if let Some(newest_ms) = newest_ms
+            && played_ms + truth.stale_ms_max < newest_ms
         {
-            return Err(format!("it is {} ms older than what came before", last_ms - played_ms));
+            return Err(format!("{} ms newer was there", newest_ms - played_ms));
         }
         Ok(())
     }
@@ -260,10 +282,20 @@ impl Heard {
 
 impl Run {
     fn next(&mut self, truth: &Truth) {
-        self.number += 1;
-        let rate = truth.source(self.source).expect("a run is of a source").rate;
-        self.frame = frame(self.source, self.number, rate);
+        self.go_to(truth, self.number + 1);
         self.at = 0;
+    }
+
+    /// To the end of the frame before.
+    fn back(&mut self, truth: &Truth) {
+        self.go_to(truth, self.number - 1);
+        self.at = self.frame.len();
+    }
+
+    fn go_to(&mut self, truth: &Truth, number: u32) {
+        let rate = truth.source(self.source).expect("a run is of a source").rate;
+        self.number = number;
+        self.frame = frame(self.source, number, rate);
     }
 }
 
@@ -301,7 +333,6 @@ impl Titles {
         });
         let number = self.blocks_count;
         let text = text.ok_or_else(|| format!("title block {number} is none: {block:?}"))?;
-        self.last = Some(text.to_owned());
         Ok(Some(text.to_owned()))
     }
 }
@@ -316,7 +347,7 @@ mod tests {
 
     fn truth() -> Truth {
         let mut truth = Truth::new(&Swarm::draw(0));
-        for source in 0..2 {
+        for _ in 0..2 {
             let source = truth.begin(HOME, RATES[0]);
             (0..100).for_each(|frame| truth.play(source, 26 * frame));
         }
@@ -346,7 +377,7 @@ mod tests {
             [&run[..300], &frames(1, 8..20)[..]].concat(),
             [frames(0, 3..5), frames(0, 6..9)].concat(),
             [frames(0, 3..5), frames(0, 4..9)].concat(),
-            [frames(1, 3..5), frames(0, 6..9)].concat(),
+            [frames(1, 3..5), frames(0, 6..9), frames(1, 9..12)].concat(),
             frames(0, 99..102),
         ] {
             assert!(heard(None, &wrong).is_err());

@@ -9,7 +9,7 @@ use crate::heard::Heard;
 use crate::source::Leave;
 use crate::stage::{Checker, Phase, Stage};
 use crate::swarm::FeedPlan;
-use crate::truth::Place;
+use crate::truth::{Place, Truth};
 
 /// How long an answer may take while things go wrong, ms: control's ten seconds, fifteen for a pull
 /// that is to start, and all processes may have stopped for some.
@@ -39,6 +39,7 @@ struct Visit {
     leaves_at: Instant,
     /// What is left to ask.
     unsent: Vec<u8>,
+    came_at: Instant,
     asked_at: Instant,
     head: Vec<u8>,
     heard: Option<Heard>,
@@ -76,11 +77,11 @@ impl Listener {
 
     /// At the end of the calm: whoever is here must hear what is played now.
     pub(crate) fn inspect(&self, stage: &mut Stage) {
-        let Some(visit) = &self.visit else {
-            let number = self.number;
-            stage.fail(Checker::Liveness, format!("listener {number} found nothing to hear"));
+        let Some(visit) = &self.visit else { return };
+        let has_waited_ms = (stage.now() - visit.came_at).as_millis() as u64;
+        if has_waited_ms < LAG_MS_MAX || !Truth::is_dependable(&stage.swarm, visit.at) {
             return;
-        };
+        }
         let who = format!("listener {} ({:?}) of {:?}", self.number, visit.address, visit.at);
         if visit.peer.state() != PeerState::Open {
             return;
@@ -97,7 +98,13 @@ impl Listener {
         let plan = &stage.swarm.nodes[visit.at.node].mounts[visit.at.mount];
         let origin = stage.truth.origin(&stage.swarm, visit.at);
         let hears = stage.truth.source(source).expect("it was heard").at;
-        let comes_home = visit.is_guest || plan.fallback_override;
+        // A pull may have come up after its listener, who then stays where it was led.
+        let is_source = matches!(plan.feed, FeedPlan::Source { .. });
+        let may_fall_back = plan.fallback.is_some() || stage.swarm.operations.fallbacks;
+        let is_simple = is_source || !may_fall_back;
+        let is_called_back =
+            plan.fallback_override && (is_source || !stage.swarm.operations.fallbacks);
+        let comes_home = visit.is_guest && is_simple || is_called_back;
         let is_led_away = stage.truth.was_left(visit.at) || plan.listeners_max.is_some();
         if comes_home && !is_led_away && hears != origin {
             let what = format!("{who} hears {hears:?} though its own mount is up");
@@ -132,7 +139,8 @@ impl Listener {
         let wants = if titled { "Icy-MetaData: 1\r\n" } else { "" };
         let name = stage.name(at);
         let unsent = format!("GET {name} HTTP/1.1\r\nHost: sim\r\n{wants}\r\n").into_bytes();
-        let peer = stage.world.connect(stage.host(), stage.address(node, None));
+        let from = stage.host();
+        let peer = stage.world.connect(from, stage.address(node, None));
         let (number, address) = (self.number, peer.address());
         stage.note(|| {
             format!("listener {number} ({address:?}) comes to {at:?}, titled {titled}, {pace:?}")
@@ -146,6 +154,7 @@ impl Listener {
             leave,
             leaves_at: stage.within_ms(stay_ms),
             unsent,
+            came_at: stage.now(),
             asked_at: stage.now(),
             head: Vec::new(),
             heard: None,
@@ -206,7 +215,7 @@ impl Listener {
         let was_closed = state == PeerState::Open;
         if visit.heard.is_none() {
             stage.tally.listeners_refused += 1;
-        } else if visit.is_guest && was_closed {
+        } else if visit.is_guest && was_closed && Truth::is_dependable(&stage.swarm, visit.at) {
             let at = visit.at;
             let what = format!("listener {number} of {at:?} is put out though all is well");
             stage.fail(Checker::Fairness, what);
@@ -223,7 +232,8 @@ impl Listener {
         let status = head.lines().next().unwrap_or_default().to_owned();
         let may_be_full =
             stage.swarm.nodes[visit.at.node].mounts[visit.at.mount].listeners_max.is_some();
-        if !(may_be_full && status.contains(" 403 ")) {
+        let is_dependable = Truth::is_dependable(&stage.swarm, visit.at);
+        if is_dependable && !(may_be_full && status.contains(" 403 ")) {
             let (number, at) = (self.number, visit.at);
             let what = format!("listener {number} of {at:?} is refused: {status:?}");
             stage.fail(Checker::Liveness, what);
@@ -257,7 +267,7 @@ impl Visit {
         let head = String::from_utf8_lossy(&self.head[..end]).to_ascii_lowercase();
         let status = head.split(' ').nth(1).unwrap_or_default();
         if status != "200" {
-            let is_known = ["403", "404", "503"].contains(&status);
+            let is_known = ["403", "404", "408", "503"].contains(&status);
             return is_known.then_some(()).ok_or_else(|| format!("an answer of {status:?}"));
         }
         let metaint = head.lines().find_map(|line| line.strip_prefix("icy-metaint:"));
@@ -286,9 +296,4 @@ fn draw_pace(stage: &mut Stage) -> Pace {
         2 => Pace { bytes_max: 200 + stage.prng.index(4_000), every_ms: 500 },
         _ => Pace { bytes_max: usize::MAX, every_ms: 6_000 },
     }
-}
-
-/// Whether a mount is fed by a source.
-pub(crate) fn has_source(feed: &FeedPlan) -> bool {
-    matches!(feed, FeedPlan::Source { .. })
 }

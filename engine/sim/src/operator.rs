@@ -68,7 +68,8 @@ impl Operator {
         );
         let node = at.node;
         stage.note(|| format!("request to node {node}: {what}"));
-        let peer = stage.world.connect(stage.host(), stage.address(at.node, None));
+        let from = stage.host();
+        let peer = stage.world.connect(from, stage.address(at.node, None));
         let is_impatient = stage.phase == Phase::Chaos && stage.prng.below(5) == 0;
         self.request = Some(Request {
             peer,

@@ -1,6 +1,6 @@
 //! A source: connects, plays frames in real time, stalls, leaves in every way there is, comes back.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use shards_sim::{Chance, Peer, PeerState};
 
@@ -11,10 +11,12 @@ use crate::truth::Place;
 
 /// Wire bytes that may wait for the connection; an encoder that gets no more out drops frames.
 const UNSENT_BYTES_MAX: usize = 8 * 1024;
-/// How long a source waits for a connection, or for an answer, ms.
+/// How long a source waits for a connection, ms.
+const CONNECT_MS: u64 = 3_000;
+/// How long a source waits for an answer, ms.
 const PATIENCE_MS: u64 = 20_000;
-/// How long sources may take in the calm to be heard, ms.
-const RECOVERY_MS: u64 = 20_000;
+/// How long a source may take in the calm to get its mount.
+const RECOVERY: Duration = Duration::from_secs(15);
 
 /// One who wants to feed a mount.
 pub(crate) struct Source {
@@ -27,6 +29,8 @@ pub(crate) struct Source {
     is_rival: bool,
     pub(crate) next_at: Instant,
     connection: Option<Connection>,
+    /// When it last had its mount, or had no right to it.
+    was_well_at: Instant,
 }
 
 struct Connection {
@@ -63,17 +67,13 @@ impl Source {
             is_rival,
             next_at,
             connection: None,
+            was_well_at: next_at,
         }
     }
 
     /// Whether it has its mount.
-    pub(crate) fn is_granted(&self) -> bool {
+    fn is_granted(&self) -> bool {
         self.connection.as_ref().is_some_and(|connection| connection.is_granted)
-    }
-
-    /// Whether it is the one that should have the mount.
-    pub(crate) fn is_rival(&self) -> bool {
-        self.is_rival
     }
 
     /// Does what is next, and says when to come back.
@@ -89,9 +89,10 @@ impl Source {
             Some(_) if !wanted => self.leave(stage, Leave::Close),
             Some(_) => self.go_on(stage),
         }
-        let settled = stage.phase_since + std::time::Duration::from_millis(RECOVERY_MS);
-        let is_late = stage.phase == Phase::Calm && stage.now() >= settled;
-        if is_late && !self.is_rival && !self.is_granted() {
+        if stage.phase != Phase::Calm || self.is_granted() {
+            self.was_well_at = stage.now();
+        }
+        if !self.is_rival && stage.now() > self.was_well_at + RECOVERY {
             let place = self.at;
             stage.fail(Checker::Liveness, format!("the source of {place:?} is not accepted"));
         }
@@ -129,20 +130,30 @@ impl Source {
         let connection = self.connection.as_mut().expect("looked at by the caller");
         let now = stage.now();
         self.next_at = stage.within_ms(120);
-        let patience = connection.since + std::time::Duration::from_millis(PATIENCE_MS);
+        let patience = connection.since + Duration::from_millis(PATIENCE_MS);
+        let reaches_by = connection.since + Duration::from_millis(CONNECT_MS);
         match connection.peer.state() {
-            PeerState::Connecting if now < patience.min(connection.leaves_at) => return,
+            PeerState::Connecting if now < reaches_by.min(connection.leaves_at) => return,
             PeerState::Open => {}
-            _ => return self.leave(stage, Leave::Close),
+            state => {
+                let number = connection.number;
+                stage.note(|| format!("source {number}: {state:?}"));
+                return self.leave(stage, Leave::Close);
+            }
         }
         connection.read_answer(stage);
         let is_refused = connection.peer.is_finished()
             || !connection.is_granted && (connection.is_refused() || now >= patience);
         if is_refused {
+            let (number, unsent) = (connection.number, connection.unsent.len());
+            let frames = stage.truth.source(number).expect("it began").frames();
+            stage.note(|| {
+                format!("source {number} is put out after {frames} frames, {unsent} left")
+            });
             stage.tally.sources_refused += u64::from(!connection.is_granted);
             return self.leave(stage, Leave::Close);
         }
-        if now >= connection.leaves_at && connection.asked {
+        if now >= connection.leaves_at && connection.asked && stage.phase == Phase::Chaos {
             let leave = match stage.prng.below(4) {
                 0 => Leave::Reset,
                 1 => Leave::Vanish,
@@ -260,9 +271,9 @@ impl Dialect {
             Dialect::PutChunked => format!(
                 "PUT {mount} HTTP/1.1\r\nHost: sim\r\nTransfer-Encoding: chunked\r\n{common}\r\n"
             ),
-            Dialect::PutExpect => format!(
-                "PUT {mount} HTTP/1.1\r\nHost: sim\r\nExpect: 100-continue\r\n{common}\r\n"
-            ),
+            Dialect::PutExpect => {
+                format!("PUT {mount} HTTP/1.1\r\nHost: sim\r\nExpect: 100-continue\r\n{common}\r\n")
+            }
             Dialect::Source => format!("SOURCE {mount} HTTP/1.0\r\n{common}\r\n"),
             Dialect::V1 => "source\r\nicy-name:simulated\r\ncontent-type:audio/mpeg\r\n\r\n".into(),
         }

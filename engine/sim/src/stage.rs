@@ -11,7 +11,7 @@ use crate::swarm::Swarm;
 use crate::truth::{Place, Truth};
 
 /// Lines of the trace that are kept.
-const TRACE_LINES_MAX: usize = 80;
+const TRACE_LINES_MAX: usize = 60;
 
 /// Which of the promises was broken.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

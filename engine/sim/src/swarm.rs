@@ -31,6 +31,9 @@ pub struct Swarm {
     /// The control plane is not run for long.
     pub(crate) control_stall: Chance,
     pub(crate) control_stall_ms_max: u64,
+    /// A shard is not run for so long that it falls behind what it is subscribed to.
+    pub(crate) shard_stall: Chance,
+    pub(crate) shard_stall_ms_max: u64,
     /// How long a tick takes at most, µs.
     pub(crate) tick_us_max: u64,
     /// All processes stop for up to some seconds, drawn once a second.
@@ -109,6 +112,11 @@ pub(crate) enum Dialect {
 const DIALECTS: [Dialect; 5] =
     [Dialect::Put, Dialect::PutChunked, Dialect::PutExpect, Dialect::Source, Dialect::V1];
 
+/// The latest time at which a connection is reset, µs.
+const RESET_US_MAX: u64 = 8_000_000;
+/// The most that one direction of a connection holds.
+const PIPE_BYTES_MAX: u64 = 48 * 1024;
+
 impl Swarm {
     /// The swarm of a seed.
     #[must_use]
@@ -124,6 +132,11 @@ impl Swarm {
         let mut faults = Faults::draw(prng);
         // The driver pauses everything by itself, and often enough.
         faults.clock_jump = Chance::NEVER;
+        // A reset that is under way comes soon, or the calm would have some.
+        faults.connection_reset_us_max = faults.connection_reset_us_max.min(RESET_US_MAX);
+        // Of who has vanished nothing is seen before his buffers are full: in the calm at last.
+        faults.pipe_bytes_max = faults.pipe_bytes_max.min(PIPE_BYTES_MAX);
+        faults.pipe_bytes_min = faults.pipe_bytes_min.min(PIPE_BYTES_MAX);
         Swarm {
             nodes,
             faults,
@@ -143,17 +156,14 @@ impl Swarm {
             hold_us_max: 1 << prng.between(4, 18),
             control_stall: level(prng, &[1, 5]),
             control_stall_ms_max: prng.between(100, 14_000),
+            shard_stall: level(prng, &[1, 2]),
+            shard_stall_ms_max: prng.between(100, 8_000),
             tick_us_max: prng.between(2, 200),
             pause: level(prng, &[10, 50]),
             sends_per_tick_max: *prng.pick(&[1, 2, 4, 256]).expect("not empty"),
             mesh_queue_messages: *prng.pick(&[4, 8, 64, 64, 1_024]).expect("not empty"),
             name_failure: level(prng, &[100, 500]),
         }
-    }
-
-    /// Participants of all meshes together.
-    pub(crate) fn participants_count(&self) -> usize {
-        self.nodes.iter().map(|node| node.shards_count + 1).sum()
     }
 }
 

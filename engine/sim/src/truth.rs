@@ -29,7 +29,12 @@ pub(crate) struct Truth {
     left: BTreeSet<Place>,
     pulls: BTreeSet<Place>,
     titles: BTreeSet<String>,
+    /// How much older than the last byte before a hand-over the first byte behind it may be, ms.
+    pub(crate) stale_ms_max: u64,
 }
+
+/// A chunk, a flush, the ways of both, a full queue or two, a pause; far less than a burst lasts.
+const STALE_MS_MAX: u64 = 4_000;
 
 impl Truth {
     pub(crate) fn new(swarm: &Swarm) -> Truth {
@@ -39,7 +44,11 @@ impl Truth {
             left: BTreeSet::new(),
             pulls: BTreeSet::new(),
             titles: BTreeSet::new(),
+            stale_ms_max: STALE_MS_MAX,
         };
+        if swarm.shard_stall.0 > 0 {
+            truth.stale_ms_max += swarm.shard_stall_ms_max;
+        }
         for (node, plan) in swarm.nodes.iter().enumerate() {
             for (mount, plan) in plan.mounts.iter().enumerate() {
                 let at = Place { node, mount };
@@ -75,6 +84,13 @@ impl Truth {
         self.source(source)?.played_ms.get(frame as usize).copied()
     }
 
+    /// When the newest frame was played that a source had played by some time.
+    pub(crate) fn newest_by_ms(&self, source: u32, by_ms: u64) -> Option<u64> {
+        let played = &self.source(source)?.played_ms;
+        let count = played.partition_point(|played_ms| *played_ms <= by_ms);
+        count.checked_sub(1).map(|last| played[last])
+    }
+
     /// From now on listeners of one place may be led to another.
     pub(crate) fn connect(&mut self, from: Place, to: Place) {
         self.edges.entry(from).or_default().insert(to);
@@ -96,6 +112,11 @@ impl Truth {
         self.reach(from).contains(&to)
     }
 
+    /// Whether the listeners of a place may be led elsewhere, and back, without hearing anything.
+    pub(crate) fn may_be_led(&self, from: Place) -> bool {
+        self.reach(from).len() > 1
+    }
+
     /// Whether what is heard at a place may have come over a pull: it begins anew with a burst.
     pub(crate) fn may_be_pulled(&self, from: Place) -> bool {
         self.reach(from).iter().any(|place| self.pulls.contains(place))
@@ -106,6 +127,21 @@ impl Truth {
         match swarm.nodes[place.node].mounts[place.mount].feed {
             FeedPlan::Source { .. } => place,
             FeedPlan::Pull { node, mount, .. } => self.origin(swarm, Place { node, mount }),
+        }
+    }
+
+    /// Whether a place has something to hear as soon as nothing goes wrong, however many listen.
+    pub(crate) fn is_dependable(swarm: &Swarm, place: Place) -> bool {
+        let plan = &swarm.nodes[place.node].mounts[place.mount];
+        match plan.feed {
+            FeedPlan::Source { .. } => true,
+            FeedPlan::Pull { node, mount, .. } => {
+                let upstream = &swarm.nodes[node].mounts[mount];
+                let is_open = upstream.listeners_max.is_none() && upstream.fallback.is_none();
+                // A pull begins with upstream's burst; a smaller window drops who has waited.
+                let has_room = plan.window_bytes > upstream.burst_bytes + 8 * 1024;
+                is_open && has_room && Truth::is_dependable(swarm, Place { node, mount })
+            }
         }
     }
 
