@@ -1,18 +1,20 @@
 //! What the tests stand on: a server of their own, raw HTTP, numbered MP3 frames, and real peers.
 
 mod http;
+mod icecast;
 mod media;
 mod peers;
 mod player;
 mod server;
 mod tape;
 
-pub use http::{Heard, Listener, Reply, basic, exchange, get, until};
-pub use media::{Media, media};
+pub use http::{Listener, Reply, basic, exchange, get, until};
+pub use icecast::Icecast;
+pub use media::media;
 pub use peers::{Peer, decodes, decodes_for, ffmpeg_source, have, peer, run_to_end};
 pub use player::Source;
 pub use server::{ADMIN, Folder, PASSWORD, Server, Setup, free_port};
-pub use tape::{Run, Tape, runs_of};
+pub use tape::{Run, Tape, from_first_frame, runs_of, runs_with_cuts};
 
 use std::time::{Duration, Instant};
 

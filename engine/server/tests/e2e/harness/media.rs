@@ -20,7 +20,19 @@ const SECONDS: usize = 20;
 
 /// Formats by name, with ffmpeg's options for them.
 const RECIPES: [(&str, &[&str]); 8] = [
-    ("tone.mp3", &["-c:a", "libmp3lame", "-b:a", "128k", "-write_xing", "0"]),
+    (
+        "tone.mp3",
+        &[
+            "-c:a",
+            "libmp3lame",
+            "-b:a",
+            "128k",
+            "-metadata",
+            "title=Tone",
+            "-metadata",
+            "artist=Lab",
+        ],
+    ),
     ("tone.aac", &["-c:a", "aac", "-b:a", "128k", "-f", "adts"]),
     ("opus.ogg", &["-c:a", "libopus", "-b:a", "96k", "-page_duration", "200000"]),
     ("vorbis.ogg", &["-c:a", "libvorbis", "-b:a", "128k", "-page_duration", "200000"]),
@@ -31,9 +43,26 @@ const RECIPES: [(&str, &[&str]); 8] = [
 ];
 
 const VIDEO: &[&str] = &[
-    "-f", "lavfi", "-i", "testsrc=size=160x120:rate=10:duration=20", "-c:v", "libvpx", "-b:v",
-    "100k", "-g", "10", "-deadline", "realtime", "-cpu-used", "8", "-c:a", "libopus", "-b:a",
-    "64k", "-cluster_time_limit", "1000",
+    "-f",
+    "lavfi",
+    "-i",
+    "testsrc=size=160x120:rate=10:duration=20",
+    "-c:v",
+    "libvpx",
+    "-b:v",
+    "100k",
+    "-g",
+    "10",
+    "-deadline",
+    "realtime",
+    "-cpu-used",
+    "8",
+    "-c:a",
+    "libopus",
+    "-b:a",
+    "64k",
+    "-cluster_time_limit",
+    "1000",
 ];
 
 /// One of the files; `None` where peers are not asked for, as [`peers::have`] says.

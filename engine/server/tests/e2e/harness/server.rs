@@ -79,7 +79,7 @@ impl Server {
         let mut server = Server { address, folder, child };
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
-            if let Some(reply) = http::try_get(address, "/health/ready")
+            if let Some(reply) = http::try_get(address, "/health")
                 && reply.status == 200
             {
                 return Some(server);
@@ -109,6 +109,11 @@ impl Server {
     /// A request without credentials, answered to its end.
     pub fn get(&self, path: &str) -> Reply {
         http::get(self.address, path, &[])
+    }
+
+    /// The status of a request whose body may never end.
+    pub fn get_head_status(&self, path: &str) -> u16 {
+        http::Listener::open(self.address, path, &[]).reply.status
     }
 
     /// A request of the admin.

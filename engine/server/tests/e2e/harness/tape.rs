@@ -65,6 +65,47 @@ impl Run {
     }
 }
 
+/// What was heard from the first whole frame on: with titles in it, a stream may begin inside one.
+pub fn from_first_frame(bytes: &[u8]) -> &[u8] {
+    let is_frame = |at: &usize| {
+        bytes[*at..].starts_with(&HEADER)
+            && bytes.get(at + MARK_AT..).is_some_and(|b| b.starts_with(MARK))
+    };
+    let start = (0..bytes.len()).find(is_frame).unwrap_or(bytes.len());
+    assert!(start < FRAME_BYTES, "no frame in the first {start} bytes");
+    &bytes[start..]
+}
+
+/// What was heard where a change of stream may cut a frame, and a title may come before the first.
+///
+/// # Panics
+/// When more is missing in one place than a cut frame before it and one behind it.
+#[track_caller]
+pub fn runs_with_cuts(bytes: &[u8]) -> Vec<Run> {
+    let mut runs = Vec::new();
+    let mut rest = from_first_frame(bytes);
+    while rest.len() >= FRAME_BYTES {
+        let is_frame =
+            |frame: &[u8]| frame.starts_with(&HEADER) && frame[MARK_AT..].starts_with(MARK);
+        let whole = rest.chunks_exact(FRAME_BYTES).take_while(|frame| is_frame(frame)).count();
+        // The last one may be cut behind its mark.
+        let next = (1..rest.len()).map(|at| (whole * FRAME_BYTES).saturating_sub(FRAME_BYTES) + at);
+        let starts = |at: &usize| {
+            rest.get(*at..at + FRAME_BYTES).is_some_and(is_frame) && !at.is_multiple_of(FRAME_BYTES)
+        };
+        let next = next.take_while(|at| *at < rest.len()).find(starts);
+        let Some(next) = next else {
+            runs.extend(runs_of(&rest[..whole * FRAME_BYTES]));
+            break;
+        };
+        let kept = whole.min(next / FRAME_BYTES);
+        assert!(next - kept * FRAME_BYTES < 2 * FRAME_BYTES, "a gap of {next} bytes");
+        runs.extend(runs_of(&rest[..kept * FRAME_BYTES]));
+        rest = &rest[next..];
+    }
+    runs
+}
+
 /// What was heard: whole frames from the first byte on; the last may be cut off.
 ///
 /// # Panics

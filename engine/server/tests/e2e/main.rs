@@ -1,0 +1,35 @@
+//! End to end: the real binary on loopback with the peers that people use with it.
+//!
+//! Each test has a server of its own on a port of its own, so they run side by side, in one process
+//! or in many. A peer that is not installed is a failure that names its package, unless
+//! `SKYWAVE_TEST_NO_PEERS=1` says to do without peers.
+//!
+//! | modules | what they are about |
+//! |---|---|
+//! | `sources`, `claims`, `half_open` | who feeds a mount, who may, and who goes silent |
+//! | `listeners`, `titles`, `limits`, `slow` | who hears it, what and how much |
+//! | `fallback`, `ogg`, `pulls` | streams that follow or replace one another |
+//! | `admin`, `pages`, `proxies`, `refusals` | what is asked of the server, and what is refused |
+//! | `process` | configuration, signals, logs |
+//! | `transcript` | the same requests to Debian's icecast2 |
+
+#![allow(clippy::disallowed_methods, reason = "these tests live in real time")]
+
+mod harness;
+
+mod admin;
+mod claims;
+mod fallback;
+mod half_open;
+mod limits;
+mod listeners;
+mod ogg;
+mod pages;
+mod process;
+mod proxies;
+mod pulls;
+mod refusals;
+mod slow;
+mod sources;
+mod titles;
+mod transcript;
