@@ -133,6 +133,8 @@ pub(crate) struct Record {
     pub(crate) referer: Option<Box<str>>,
     /// `User-Agent`.
     pub(crate) agent: Option<Box<str>>,
+    /// Whether another node asks, to pull the stream.
+    pub(crate) is_pull: bool,
     /// The status answered.
     pub(crate) status: u16,
 }

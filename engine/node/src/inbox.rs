@@ -310,6 +310,7 @@ impl Node {
                 row.bytes_read = bytes_read;
             }
         }
+        self.clients_reported = self.connections.len() as u64;
         let io = cx.io().counters();
         let load = cx.load();
         ShardStats {
@@ -318,7 +319,7 @@ impl Node {
             ticks_count: load.ticks_count,
             busy_us: load.busy_us,
             io,
-            clients_count: self.connections.len() as u64,
+            clients_count: self.clients_reported,
             listeners_count: self.homes.values().sum(),
             sources_count: self.sources.len() as u64,
             window_bytes,

@@ -73,6 +73,8 @@ pub struct Node {
     pub(crate) slot: u64,
     pub(crate) started: Instant,
     pub(crate) listener_numbers: u64,
+    /// Connections of this shard as control was last told.
+    pub(crate) clients_reported: u64,
     pub(crate) nobodies: u32,
     pub(crate) asks_in_flight: usize,
     pub(crate) counters: Counters,
@@ -114,6 +116,7 @@ impl Node {
             slot: 0,
             started: now,
             listener_numbers: 0,
+            clients_reported: 0,
             nobodies: 0,
             asks_in_flight: 0,
             counters: Counters::default(),

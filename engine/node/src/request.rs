@@ -245,7 +245,7 @@ impl Node {
                 self.greet_listener(cx, token, session, visit);
             }
             (Some(session), true) => {
-                let head = self.listener_head(cx, session, titled);
+                let head = self.listener_head(cx, token, session, titled);
                 self.refuse(cx, token, 200, head);
             }
             (None, _) => {
@@ -287,7 +287,7 @@ impl Node {
         mut visit: Visit,
     ) {
         visit.titled &= session.stream.metaint.is_some();
-        let head = self.listener_head(cx, session, visit.titled);
+        let head = self.listener_head(cx, token, session, visit.titled);
         let connection = self.connections.get_mut(token).expect("a listener is connected");
         if let Some(record) = &mut connection.record {
             record.status = 200;
@@ -298,14 +298,24 @@ impl Node {
         self.start_listener(cx, token, session, visit);
     }
 
+    /// The head of a stream's answer. Another node that pulls is told this node's name, so that a
+    /// loop is seen wherever it is closed.
     fn listener_head<I: Io>(
         &self,
         cx: &Context<'_, I, Message>,
+        token: Token,
         session: &Session,
         titled: bool,
     ) -> Vec<u8> {
-        let metaint = session.stream.metaint.filter(|_| titled);
-        self.answers(cx).listener_head(&session.stream.content_type, &session.stream.info, metaint)
+        let stream = &session.stream;
+        let metaint = stream.metaint.filter(|_| titled);
+        let record = self.connections.get(token).and_then(|c| c.record.as_ref());
+        let mut info = std::borrow::Cow::Borrowed(&stream.info);
+        let node_id = &self.snapshot.config.server.node_id;
+        if record.is_some_and(|record| record.is_pull) && !info.passed(node_id) {
+            info.to_mut().add_via(node_id);
+        }
+        self.answers(cx).listener_head(&stream.content_type, &info, metaint)
     }
 
     fn forward_wish<I: Io>(
@@ -421,6 +431,7 @@ impl Node {
                         protocol: "ICY/1.1",
                         referer: None,
                         agent: offer.stream.agent.as_deref().map(Box::from),
+                        is_pull: false,
                         status: 200,
                     }));
                     self.claim(cx, token, offer);
@@ -439,7 +450,8 @@ impl Node {
 
     /// Whether one more client is too many, by the count of the last second.
     pub(crate) fn is_full(&self) -> bool {
-        let everywhere = self.snapshot.clients_count.max(self.connections.len() as u64);
+        let elsewhere = self.snapshot.clients_count.saturating_sub(self.clients_reported);
+        let everywhere = elsewhere + self.connections.len() as u64;
         everywhere > u64::from(self.snapshot.config.limits.clients_max)
     }
 }
@@ -460,6 +472,7 @@ fn record_of(head: &RequestHead<'_>) -> Record {
         protocol: head.version.as_str(),
         referer: text("referer"),
         agent: text("user-agent"),
+        is_pull: head.headers.get("via").is_some(),
         status: 0,
     }
 }

@@ -117,7 +117,8 @@ impl Bell for RingBell {
 /// What a shard takes with it to its thread.
 type Parts = (MeshPort<Message>, Option<shards_storage::LogPort>);
 
-/// Sleeps until a signal ends the server. `command` tells control; false: everything has ended.
+/// Waits until a signal ends the server, and tells control each second what the access log came to.
+/// `command` tells control; false: everything has ended.
 fn wait_for_signals(
     config: &Config,
     seed: u64,
@@ -125,27 +126,24 @@ fn wait_for_signals(
     command: impl Fn(Command) -> bool,
 ) -> anyhow::Result<()> {
     let mut signals = Signals::new([SIGHUP, SIGTERM, SIGINT])?;
-    for signal in signals.forever() {
-        if signal != SIGHUP {
-            tracing::info!("stopping: listeners have {} s", config.server.drain_s);
-            command(Command::Drain);
-            break;
-        }
-        if let Some((storage, _)) = storage
-            && let Err(error) = storage.reopen()
-        {
-            tracing::error!(%error, "cannot reopen the access log");
-        }
-        match engine_config::parse_args(std::env::args_os().skip(1)) {
-            Ok(engine_config::Invocation::Run(mut new)) => {
-                complete(&mut new, seed);
-                new.listen.clone_from(&config.listen);
-                command(Command::Reload(Arc::new(*new)));
+    'running: loop {
+        for signal in signals.pending() {
+            if signal != SIGHUP {
+                break 'running;
             }
-            Ok(_) => unreachable!("the arguments have not changed"),
-            Err(errors) => tracing::error!("not reloaded: {errors}"),
+            reload(config, seed, storage, &command);
         }
+        if let Some((storage, _)) = storage {
+            let log = storage.counters();
+            let (written, lost) = (log.lines_written_count, log.lines_dropped_count);
+            if !command(Command::LogCounters { written, lost }) {
+                bail!("the shards have ended");
+            }
+        }
+        rest(SIGNALS_EVERY);
     }
+    tracing::info!("stopping: listeners have {} s", config.server.drain_s);
+    command(Command::Drain);
     // A second signal ends it at once.
     std::thread::spawn(move || {
         if signals.forever().any(|signal| signal != SIGHUP) {
@@ -153,6 +151,32 @@ fn wait_for_signals(
         }
     });
     Ok(())
+}
+
+/// How often signals are looked at.
+const SIGNALS_EVERY: Duration = Duration::from_millis(500);
+
+/// Reads the configuration anew and opens the access log anew.
+fn reload(
+    config: &Config,
+    seed: u64,
+    storage: &Option<(Storage, shards_storage::LogId)>,
+    command: &impl Fn(Command) -> bool,
+) {
+    if let Some((storage, _)) = storage
+        && let Err(error) = storage.reopen()
+    {
+        tracing::error!(%error, "cannot reopen the access log");
+    }
+    match engine_config::parse_args(std::env::args_os().skip(1)) {
+        Ok(engine_config::Invocation::Run(mut new)) => {
+            complete(&mut new, seed);
+            new.listen.clone_from(&config.listen);
+            command(Command::Reload(Arc::new(*new)));
+        }
+        Ok(_) => unreachable!("the arguments have not changed"),
+        Err(errors) => tracing::error!("not reloaded: {errors}"),
+    }
 }
 
 fn tell(commands: &Sender<Command>, command: Command) -> bool {
@@ -277,4 +301,9 @@ fn now() -> Instant {
 #[allow(clippy::disallowed_methods, reason = "the process's start, for people")]
 fn unix_time() -> Duration {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+}
+
+#[allow(clippy::disallowed_methods, reason = "the main thread only waits for signals")]
+fn rest(time: Duration) {
+    std::thread::sleep(time);
 }

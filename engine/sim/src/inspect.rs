@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use engine_node::{Census, FeedPlace, ListenerPlace, Node};
 use shards_runtime::Shard;
-use shards_sim::SimIo;
+use shards_sim::{Chance, SimIo};
 
 use crate::server::Server;
 use crate::stage::{Checker, Stage};
@@ -130,7 +130,12 @@ impl Inspector {
         self.behind_since.retain(|key, _| (key.0, key.1) != (number, shard) || is_behind(key.2));
         for place in places.iter().filter(|place| place.joined && place.cursor < place.oldest) {
             let since = *self.behind_since.entry((number, shard, place.id)).or_insert(now);
-            if now > since + BEHIND_MAX {
+            // A shard that stands still drops nobody.
+            let stall_ms = match stage.swarm.shard_stall {
+                Chance::NEVER => 0,
+                _ => stage.swarm.shard_stall_ms_max,
+            };
+            if now > since + BEHIND_MAX + Duration::from_millis(stall_ms) {
                 let what = format!("shard {shard} of node {number} keeps who is behind: {place:?}");
                 stage.fail(Checker::Fairness, what);
             }

@@ -13,7 +13,7 @@ usage: sim SEED            run one seed and say what it did
        sim --mutants       plant faults and see that each is found";
 
 /// Seeds of `--smoke`.
-const SMOKE_SEEDS: u64 = 40;
+const SMOKE_SEEDS: u64 = 350;
 /// Seeds that were wrong once.
 const REGRESSIONS: &str = include_str!("../tests/seeds.txt");
 

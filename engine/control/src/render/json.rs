@@ -38,7 +38,12 @@ pub(crate) fn health(view: &View, ready: bool) -> String {
     let listeners: u64 = view.shards.iter().map(|shard| shard.listeners_count).sum();
     let sources = view.mounts.iter().filter(|mount| mount.source.is_some()).count();
     let uptime_s = view.now.saturating_sub(view.started).as_secs();
-    let status = if ready { "ok" } else { "stopping" };
+    let status = match ready {
+        true => "ok",
+        // No shard has reported yet.
+        false if view.shards.is_empty() => "starting",
+        false => "stopping",
+    };
     let mut out = format!("{{\"status\":\"{status}\",\"ready\":{ready},\"server_id\":");
     push_json_string(&view.server_id, &mut out);
     out.push_str(&format!(

@@ -152,7 +152,7 @@ fn ticks_are_a_histogram() {
         .filter(|(name, ..)| name == "skywave_tick_us_bucket")
         .map(|(_, _, value)| *value)
         .collect();
-    assert!(buckets.is_sorted() && buckets.len() == 17);
+    assert!(buckets.is_sorted() && buckets.len() == 19);
 }
 
 #[test]
