@@ -197,7 +197,10 @@ impl Node {
     ) {
         if let Some(entry) = self.snapshot.find(mount) {
             let mount = entry.id;
-            self.pulls.remove(&mount);
+            // A late refusal is not for the attempt that has followed.
+            if self.pulls.get(&mount) == Some(&token) {
+                self.pulls.remove(&mount);
+            }
             let failed = Message::PullFailed { mount, order, failure: Box::new(failure) };
             cx.send_surely(cx.control(), failed);
         }

@@ -127,7 +127,7 @@ impl Heard {
         mut bytes: &[u8],
         since_block: Option<usize>,
     ) -> Result<(), String> {
-        let count = bytes.len();
+        let (count, may_cut) = (bytes.len(), self.may_cut(truth));
         while !bytes.is_empty() {
             if self.run.is_none() || !self.unplaced.is_empty() {
                 self.unplaced.extend_from_slice(bytes);
@@ -155,7 +155,7 @@ impl Heard {
             if bytes.is_empty() || run.at == run.frame.len() {
                 continue;
             }
-            if run.at > 0 && self.titles.is_none() {
+            if run.at > 0 && !may_cut {
                 let Run { source, number, at, .. } = *run;
                 if at >= NAME_BYTES || number == run.first {
                     return Err(format!(
@@ -204,7 +204,7 @@ impl Heard {
         }
         // They are the end of the frame before, or, where one hand-over follows on another, of
         // something that nobody can name any more.
-        if begin > 0 && self.titles.is_none() {
+        if begin > 0 && !self.may_cut(truth) {
             return Err(format!("{what}: {begin} bytes stand before it"));
         }
         let frame_bytes = rate.frame_bytes() as u64;
@@ -268,6 +268,12 @@ impl Heard {
             return Err(format!("{} ms newer was there", newest_ms - played_ms));
         }
         Ok(())
+    }
+
+    /// Whether a run may begin or end inside a frame: in a titled rendition, and behind a pull of
+    /// one, which takes the two halves of a hand-over for a frame.
+    fn may_cut(&self, truth: &Truth) -> bool {
+        self.titles.is_some() || truth.may_be_pulled(self.home)
     }
 
     fn last(&self) -> String {

@@ -80,6 +80,11 @@ impl Inspector {
         }
     }
 
+    /// Shards that stood still go on: whoever is behind is dropped from now on.
+    pub(crate) fn forget_who_is_behind(&mut self) {
+        self.behind_since.clear();
+    }
+
     /// Looks at a whole server.
     pub(crate) fn look(&mut self, stage: &mut Stage, number: usize, server: &Server) {
         for (shard_number, shard) in server.shards.iter().enumerate() {

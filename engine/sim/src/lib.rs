@@ -21,7 +21,7 @@
 //! | leak | after all have left, everything is as at the start |
 //!
 //! *Invariant:* equal seeds give equal runs ([`Report::trace_hash`]). A checker is done when faults
-//! planted in the program are found by it ([`mutants`], with the feature of that name).
+//! planted in the program are found by it (`mutants`, with the feature of that name).
 
 mod content;
 mod heard;

@@ -103,6 +103,9 @@ impl Run {
         self.stage.swarm.pause = Chance::NEVER;
         self.stage.swarm.name_failure = Chance::NEVER;
         self.enter(Phase::Calm);
+        let now = self.stage.now();
+        self.participants.iter_mut().for_each(|(_, _, held_until)| *held_until = now);
+        self.inspector.forget_who_is_behind();
         // Pulls begin anew, or their waits would outlast the calm.
         self.reload(false);
         self.go_on_for(2_000);
