@@ -52,7 +52,7 @@ struct Bare {
 /// `bench bare`: serves until it is ended, or until its stream is.
 pub(crate) fn command(mut args: Args) -> Result<()> {
     let address: SocketAddr = args.required("address")?;
-    let flush_ms: u64 = args.value("flush-ms", 1_000)?;
+    let flush_ms: u64 = args.value("flush-ms", 1_500)?;
     let minutes: u64 = args.value("minutes", 10)?;
     let core = args.optional("core")?;
     args.finish()?;

@@ -81,7 +81,7 @@ impl ServerOptions {
         Ok(ServerOptions {
             skywave: args.value("skywave", beside_myself()?)?,
             cores: args.list("server-cores", cores)?,
-            flush_ms: args.value("flush-ms", 1_000)?,
+            flush_ms: args.value("flush-ms", 1_500)?,
         })
     }
 

@@ -26,8 +26,8 @@ keys! {
         window_bytes: usize = 524_288, within(16_384, 1 << 30);
 
         /// The longest that a listener waits for what is new, in milliseconds; fast streams are
-        /// sent sooner, each time that 16 KiB are there. Less means lower latency and more CPU.
-        flush_ms: u64 = 1_000, within(5, 10_000);
+        /// sent sooner, each time that 24 KiB are there. Less means lower latency and more CPU.
+        flush_ms: u64 = 1_500, within(5, 10_000);
 
         /// Listeners at most. Not set: only `limits.clients_max` counts.
         listeners_max: Option<u32> = None, example("500");

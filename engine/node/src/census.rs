@@ -46,6 +46,12 @@ pub struct Census {
 pub struct ListenerPlace {
     /// Its public number.
     pub id: u64,
+    /// Its address.
+    pub peer: std::net::SocketAddr,
+    /// Whether a send is in flight.
+    pub is_sending: bool,
+    /// Whether the machine receives for it.
+    pub is_receiving: bool,
     /// What it hears.
     pub session: SessionId,
     /// In which rendition.
@@ -109,10 +115,14 @@ impl Node {
     #[doc(hidden)]
     #[must_use]
     pub fn listener_places(&self) -> Vec<ListenerPlace> {
-        let place = |listener: &Listener| {
+        let place = |(token, listener): (shards_runtime::Token, &Listener)| {
             let feed = self.feeds.get(listener.feed)?;
+            let connection = self.connections.get(token)?;
             Some(ListenerPlace {
                 id: listener.id,
+                peer: connection.peer,
+                is_sending: connection.sending,
+                is_receiving: connection.receiving,
                 session: feed.key.session,
                 titled: feed.key.rendition == Rendition::Titled,
                 joined: listener.joined,
@@ -120,7 +130,7 @@ impl Node {
                 oldest: feed.window.oldest(),
             })
         };
-        self.listeners().filter_map(|(_, listener)| place(listener)).collect()
+        self.listeners().filter_map(place).collect()
     }
 
     /// How each feed stands.

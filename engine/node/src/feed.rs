@@ -42,8 +42,10 @@ pub(crate) struct FeedKey {
 }
 
 /// A listener is sent to at least once for this many bytes, however long `flush_ms` is: a fast
-/// stream must not use up a player's burst between two sends.
-const FLUSH_BYTES: u64 = 16 * 1024;
+/// stream must not use up a player's burst between two sends. Where the burst is small, half of it.
+const FLUSH_BYTES_MAX: u64 = 24 * 1024;
+/// Below this a send costs what it costs.
+const FLUSH_BYTES_MIN: u64 = 2 * 1024;
 /// How long the rate of a feed is averaged over.
 const RATE_WINDOW: Duration = Duration::from_secs(3);
 /// Sends in each `flush_ms` while the rate of a feed is not known yet.
@@ -189,11 +191,16 @@ impl Feed {
             return;
         }
         self.measured = (self.window.head(), now);
+        if head_before == 0 {
+            // What came first was a backlog, and says nothing of the rate.
+            return;
+        }
         let bytes = self.window.head().saturating_sub(head_before);
         let round_ms = self.phases.len() as u64 * PHASE_MS;
         let bytes_per_round = bytes * round_ms / (now - at).as_millis() as u64;
         // To the nearest, so that a rate that is just above does not double the cost.
-        let sends = (bytes_per_round + FLUSH_BYTES / 2) / FLUSH_BYTES;
+        let flush_bytes = (self.burst_bytes / 2).clamp(FLUSH_BYTES_MIN, FLUSH_BYTES_MAX);
+        let sends = (bytes_per_round + flush_bytes / 2) / flush_bytes;
         self.sends_per_round = (sends as usize).clamp(1, self.phases.len());
     }
 

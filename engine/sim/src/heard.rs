@@ -127,7 +127,7 @@ impl Heard {
         mut bytes: &[u8],
         since_block: Option<usize>,
     ) -> Result<(), String> {
-        let (count, may_cut) = (bytes.len(), self.may_cut(truth));
+        let count = bytes.len();
         while !bytes.is_empty() {
             if self.run.is_none() || !self.unplaced.is_empty() {
                 self.unplaced.extend_from_slice(bytes);
@@ -155,14 +155,15 @@ impl Heard {
             if bytes.is_empty() || run.at == run.frame.len() {
                 continue;
             }
-            if run.at > 0 && !may_cut {
-                let Run { source, number, at, .. } = *run;
-                if at >= NAME_BYTES || number == run.first {
+            let Run { source, number, first, at, .. } = *run;
+            if at > 0 && !self.may_cut(truth) {
+                if at >= NAME_BYTES || number == first {
                     return Err(format!(
                         "frame {number} of source {source} is cut after {at} bytes"
                     ));
                 }
                 // Two frames begin alike; this was another one from its first byte.
+                let run = self.run.as_mut().expect("looked at above");
                 self.unplaced.extend_from_slice(&run.frame[..at]);
                 run.back(truth);
             }

@@ -154,7 +154,8 @@ pub(crate) fn without_listeners(stage: &mut Stage, number: usize, server: &Serve
     for shard in shards() {
         for feed in shard.service().feed_places() {
             if !feed.is_owner || feed.listeners > 0 || !feed.subscribers.is_empty() {
-                let what = format!("node {number} has no listeners, but {feed:?}");
+                let listeners = shard.service().listener_places();
+                let what = format!("node {number} has no listeners, but {listeners:?} of {feed:?}");
                 stage.fail(Checker::Leak, what);
             }
         }

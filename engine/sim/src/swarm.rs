@@ -169,8 +169,9 @@ impl Swarm {
 
 fn draw_node(prng: &mut Prng, number: usize, before: &[NodePlan]) -> NodePlan {
     let mounts_count = prng.between(1, 4) as usize;
-    // Titled listeners go from mount to mount only where the interval is the same.
-    let metaint = *prng.pick(&[400, 1_000, 4_000, 16_000]).expect("not empty");
+    // Titled listeners go from mount to mount only where the interval is the same, and find their
+    // place there only where the window holds several.
+    let metaint = *prng.pick(&[400, 1_000, 1_700, 4_000]).expect("not empty");
     let mut mounts: Vec<MountPlan> = Vec::new();
     for index in 0..mounts_count {
         let source = FeedPlan::Source {

@@ -133,6 +133,10 @@ impl Truth {
     /// Whether a place has something to hear as soon as nothing goes wrong, however many listen.
     pub(crate) fn is_dependable(swarm: &Swarm, place: Place) -> bool {
         let plan = &swarm.nodes[place.node].mounts[place.mount];
+        if plan.listeners_max.is_some() && plan.fallback.is_some() {
+            // Whoever finds it full may be sent to where nothing is.
+            return false;
+        }
         match plan.feed {
             FeedPlan::Source { .. } => true,
             FeedPlan::Pull { node, mount, .. } => {
