@@ -183,6 +183,17 @@ impl Feed {
         (0..sends).map(move |send| (first + send * count / sends) % count)
     }
 
+    /// Takes over the rate of the feed that this one is made from, its backlog not counted.
+    pub(crate) fn adopt_rate(&mut self, sends_per_round: usize, now: Instant) {
+        self.sends_per_round = sends_per_round;
+        self.measured = (self.window.head(), now);
+    }
+
+    /// How often each listener is sent to in the time that all phases take.
+    pub(crate) fn sends_per_round(&self) -> usize {
+        self.sends_per_round
+    }
+
     /// Measures the feed's rate every [`RATE_WINDOW`], and sets how often its listeners are sent
     /// to.
     pub(crate) fn measure(&mut self, now: Instant) {

@@ -120,12 +120,14 @@ impl Node {
             titled.push(&chunk.bytes);
         }
         let (ended_at, is_live) = (source.ended_at, source.is_live());
+        let sends_per_round = source.sends_per_round();
         let target = self.feeds.get_mut(token).expect("just made");
         target.ended_at = ended_at;
         target.live_from = if is_live { 0 } else { u64::MAX };
         while let Some(chunk) = titled.poll() {
             target.push(chunk).expect("a new rendition has no gaps");
         }
+        target.adopt_rate(sends_per_round, now);
         self.feeds.get_mut(plain).expect("it was just found").titled = Some((token, titled));
         Some(token)
     }
