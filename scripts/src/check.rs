@@ -153,8 +153,12 @@ fn test(arguments: &[String]) -> Result<Outcome> {
 }
 
 fn sim(arguments: &[String]) -> Result<Outcome> {
-    let command = ["run", "--release", "--quiet", "-p", "engine-sim", "--bin", "sim", "--"];
-    Ok(one(succeeds(cargo(command).args(arguments))?))
+    let mut command = cargo(["run", "--release", "--quiet", "-p", "engine-sim", "--bin", "sim"]);
+    // Planted faults are compiled in only for their own run.
+    if arguments.iter().any(|argument| argument == "--mutants") {
+        command.args(["--features", "mutants"]);
+    }
+    Ok(one(succeeds(command.arg("--").args(arguments))?))
 }
 
 /// `cargo test` replays with a few mutations of each file; this is the place for many.
