@@ -1,5 +1,6 @@
 //! `bench smoke`: a small size of everything, so that no part of the bench rots. It measures
-//! nothing that could be quoted; it says whether all were served and heard the right bytes.
+//! nothing that could be quoted; it says whether all were served and heard the right bytes. How
+//! fast is not asked: a loaded machine is no fault of the program.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,9 +12,6 @@ use crate::args::Args;
 use crate::process::myself;
 use crate::servers::{Kind, ServerOptions};
 use crate::trial::{self, Case, Timing, Trial};
-
-/// With a window of a few flushes, so much of the rate is the least that a listener may hear.
-const RATE_SHARE_MIN: f64 = 0.5;
 
 /// The command.
 pub(crate) fn command(mut args: Args) -> Result<()> {
@@ -73,9 +71,6 @@ fn judge(trial: &Trial) -> Result<()> {
     if swarm.all_burst_s.is_none() {
         let (heard, burst) = (swarm.heard, swarm.burst);
         bail!("{heard} of {} have heard something, {burst} their burst", swarm.asked);
-    }
-    if swarm.rate_min_share < RATE_SHARE_MIN {
-        bail!("one heard only {:.2} of the mount's rate", swarm.rate_min_share);
     }
     let content = &swarm.content;
     if content.sampled == 0 || content.frames_min.unwrap_or(0) == 0 {

@@ -1,9 +1,8 @@
 //! Fallbacks: listeners go on when their source goes, and come back when it does.
 
-use std::time::Duration;
-
 use crate::harness::{
-    Listener, Run, Server, Source, decodes_for, have, rest_ms, runs_of, runs_with_cuts, wait_for,
+    Listener, PATIENCE, Run, Server, Source, decodes_for, have, rest_ms, runs_of, runs_with_cuts,
+    wait_for,
 };
 
 const BACK_AND_FORTH: &str = "[[mount]]\nname = \"/main.mp3\"\nfallback = \"/backup.mp3\"\n\
@@ -17,7 +16,7 @@ fn names_of(runs: &[Run]) -> Vec<u32> {
 fn hear(listener: &mut Listener, bytes: &mut Vec<u8>, name: u32) {
     let marker = [b"tape".as_slice(), &name.to_be_bytes()].concat();
     let count = |bytes: &[u8]| bytes.windows(8).filter(|window| *window == marker).count();
-    let heard = listener.read_until(Duration::from_secs(8), |bytes| count(bytes) > 60);
+    let heard = listener.read_until(PATIENCE, |bytes| count(bytes) > 60);
     let enough = count(&heard.bytes) > 60;
     bytes.extend(heard.bytes);
     assert!(enough, "tape {name} is not heard; closed: {}", heard.is_closed);
@@ -168,7 +167,7 @@ fn a_flapping_source_keeps_500_listeners() {
     let last = [b"tape".as_slice(), &105_u32.to_be_bytes()].concat();
     for listener in &mut crowd {
         let is_back = |bytes: &[u8]| bytes.windows(8).any(|window| window == last);
-        let heard = listener.read_until(Duration::from_secs(5), is_back);
+        let heard = listener.read_until(PATIENCE, is_back);
         let runs = runs_of(&heard.bytes);
         assert!(!heard.is_closed, "a listener was dropped after {runs:?}");
         let names = names_of(&runs);

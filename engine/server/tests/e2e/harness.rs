@@ -18,15 +18,19 @@ pub use tape::{Run, Tape, from_first_frame, runs_of, runs_with_cuts};
 
 use std::time::{Duration, Instant};
 
+/// How long anything may take before it counts as hanging: long, for the machine may be busy with
+/// other tests, and how fast the program is shows elsewhere.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Waits for something to become true.
 ///
 /// # Panics
-/// With `what` when it does not within ten seconds.
+/// With `what` when it does not within [`PATIENCE`].
 #[track_caller]
 pub fn wait_for(what: &str, mut is_true: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + PATIENCE;
     while !is_true() {
-        assert!(Instant::now() < deadline, "still not so after 10 s: {what}");
+        assert!(Instant::now() < deadline, "still not so after {PATIENCE:?}: {what}");
         rest_ms(20);
     }
 }

@@ -3,11 +3,10 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use crate::harness::{
-    Listener, Reply, Server, Source, exchange, have, media, peer, rest_ms, run_to_end, runs_of,
-    wait_for,
+    Listener, PATIENCE, Reply, Server, Source, exchange, have, media, peer, rest_ms, run_to_end,
+    runs_of, wait_for,
 };
 
 fn tape_server() -> (Server, Source) {
@@ -162,7 +161,7 @@ fn curl_listens() {
     }
     let url = server.url("/live.mp3");
     for version in ["--http1.0", "--http1.1"] {
-        let output = run_to_end("curl", &["-sS", version, "-m", "2", &url], Duration::from_secs(8));
+        let output = run_to_end("curl", &["-sS", version, "-m", "2", &url], PATIENCE);
         assert_eq!(output.status.code(), Some(28), "it goes on until curl's time is up");
         let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(complaint.contains("timed out"), "{complaint}");
@@ -188,7 +187,7 @@ fn mpv_listens() {
         "--ytdl=no",
         &url,
     ];
-    let output = run_to_end("mpv", &args, Duration::from_secs(12));
+    let output = run_to_end("mpv", &args, 2 * PATIENCE);
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said).into_owned();
     assert!(output.status.success(), "{}: {said}", output.status);

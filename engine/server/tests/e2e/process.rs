@@ -2,16 +2,16 @@
 
 use std::fs;
 use std::process::Output;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::process::Signal;
 
 use crate::harness::{
-    Folder, Listener, Server, Setup, Source, get, rest_ms, run_to_end, runs_of, wait_for,
+    Folder, Listener, PATIENCE, Server, Setup, Source, get, rest_ms, run_to_end, runs_of, wait_for,
 };
 
 fn skywave(args: &[&str]) -> Output {
-    run_to_end(env!("CARGO_BIN_EXE_skywave"), args, Duration::from_secs(5))
+    run_to_end(env!("CARGO_BIN_EXE_skywave"), args, PATIENCE)
 }
 
 fn check(toml: &str) -> (Option<i32>, String) {
@@ -224,23 +224,21 @@ fn sigterm_lets_listeners_finish_until_its_deadline() {
     listener.read_exact(417 * 10);
     let begun = Instant::now();
     server.signal(Signal::TERM);
-    let heard = listener.read_until(Duration::from_secs(8), |_| false);
+    let heard = listener.read_until(PATIENCE, |_| false);
     assert!(heard.is_closed, "at the deadline it is over");
     let lasted = begun.elapsed().as_secs_f64();
-    assert!((1.0..4.0).contains(&lasted), "a listener had {lasted} s");
-    let status = server.wait(Duration::from_secs(4)).expect("it ends");
+    assert!(lasted >= 1.0, "a listener had {lasted} s");
+    let status = server.wait(PATIENCE).expect("it ends");
     assert!(status.success(), "{status}");
     drop(source);
 }
 
 #[test]
 fn sigterm_with_nobody_there_ends_at_once() {
-    let mut server = Server::start("");
-    let begun = Instant::now();
+    let mut server = Server::start("[server]\ndrain_s = 3600\n");
     server.signal(Signal::TERM);
-    let status = server.wait(Duration::from_secs(6)).expect("it ends");
+    let status = server.wait(PATIENCE).expect("it ends");
     assert!(status.success(), "{status}");
-    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
 }
 
 #[test]

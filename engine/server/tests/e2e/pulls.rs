@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use crate::harness::{
-    Icecast, Listener, Server, Setup, Source, free_port, rest_ms, runs_of, wait_for,
+    Icecast, Listener, PATIENCE, Server, Setup, Source, free_port, rest_ms, runs_of, wait_for,
 };
 
 /// The metrics' name for attempts.
@@ -111,7 +111,7 @@ fn on_demand_it_starts_with_the_first_listener_and_stops_after_the_last() {
     drop((first, second));
     let begun = std::time::Instant::now();
     while origin.metric("skywave_listeners") != Some(0.0) {
-        assert!(begun.elapsed().as_secs() < 14, "still pulled with nobody to hear it");
+        assert!(begun.elapsed() < PATIENCE, "still pulled with nobody to hear it");
         rest_ms(100);
     }
 }
@@ -121,13 +121,11 @@ fn on_demand_a_listener_of_a_dead_upstream_is_told_so() {
     let nobody = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
     let url = format!("http://{nobody}/live.mp3");
     let edge = Server::start(&pulling(&url, "pull_on_demand = true\n"));
-    let begun = std::time::Instant::now();
     let mut stream = std::net::TcpStream::connect(edge.address).expect("connects");
-    stream.set_read_timeout(Some(std::time::Duration::from_secs(25))).expect("a timeout");
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(60))).expect("a timeout");
     stream.write_all(b"GET /pulled.mp3 HTTP/1.0\r\n\r\n").expect("sends");
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
-    assert!(begun.elapsed().as_secs() < 20);
     let reply = crate::harness::Reply::parse(&answer);
     assert!(matches!(reply.status, 404 | 503), "{}", reply.head);
 }

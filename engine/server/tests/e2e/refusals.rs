@@ -1,8 +1,8 @@
 //! Bad requests: a clear status, the connection closed, a line in the log; never a panic or a hang.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::harness::{Reply, Server, exchange, wait_for};
+use crate::harness::{PATIENCE, Reply, Server, exchange, wait_for};
 
 /// Requests that are refused, and with what.
 const REFUSED: &[(&str, u16)] = &[
@@ -58,7 +58,7 @@ fn each_has_its_status_and_is_closed() {
         let (reply, took) = thread.join().expect("answered and closed");
         let is_closed = reply.header("connection") == Some("Close");
         let is_right = reply.status == *status && !reply.body.is_empty() && is_closed;
-        if !is_right || took > Duration::from_secs(4) {
+        if !is_right || took > PATIENCE / 2 {
             let (found, said) = (reply.status, reply.text());
             faults += &format!("{request:?}: {found} instead of {status}, {took:?}: {said}\n");
         }
@@ -139,7 +139,7 @@ fn noise_is_answered_or_closed_at_once() {
         noise.extend_from_slice(b"\r\n\r\n");
         let begun = Instant::now();
         let reply = Reply::parse(&exchange(server.address, &noise));
-        assert!(begun.elapsed() < Duration::from_secs(4), "{length} bytes");
+        assert!(begun.elapsed() < PATIENCE / 2, "{length} bytes");
         assert!((400..600).contains(&reply.status) || reply.status == 0);
     }
     // A TLS client at the wrong door.

@@ -130,7 +130,7 @@ fn curl_uploads_a_file() {
     rest_ms(1_500);
     decodes(&server, "/upload.mp3");
     assert!(curl.is_running(), "it is still uploading: {}", curl.log());
-    let limit = std::time::Duration::from_secs(12);
+    let limit = 2 * crate::harness::PATIENCE;
     assert!(curl.succeeds_within(limit), "a source that is done is told so: {}", curl.log());
     wait_for("the mount is gone", || server.mount_status("/upload.mp3").is_none());
 }

@@ -1,10 +1,8 @@
 //! Titles: who may set them, how they stand in the stream, and what they cannot do to it.
 
-use std::time::Duration;
-
 use crate::harness::{
-    ADMIN, Listener, PASSWORD, Reply, Server, Source, Tape, basic, exchange, from_first_frame, get,
-    have, rest_ms, run_to_end, runs_of, wait_for,
+    ADMIN, Listener, PASSWORD, PATIENCE, Reply, Server, Source, Tape, basic, exchange,
+    from_first_frame, get, have, rest_ms, run_to_end, runs_of, wait_for,
 };
 
 const METAINT: usize = 16_000;
@@ -237,7 +235,7 @@ fn curl_updates_a_title() {
         "song=Straße & Söhne",
         &url,
     ];
-    let output = run_to_end("curl", &args, Duration::from_secs(5));
+    let output = run_to_end("curl", &args, PATIENCE);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     wait_for("the title is there", || {
         server.title("/live.mp3").as_deref() == Some("Straße & Söhne")

@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::harness::{
-    ADMIN, Icecast, Listener, PASSWORD, Server, Source, basic, rest_ms, wait_for,
+    ADMIN, Icecast, Listener, PASSWORD, PATIENCE, Server, Source, basic, rest_ms, wait_for,
 };
 use compare::{Difference, difference, parse_table};
 use requests::{Body, REQUESTS, Request};
@@ -121,7 +121,7 @@ fn transcript(address: SocketAddr, request: &Request) -> Vec<String> {
 fn ask(address: SocketAddr, request: &[u8], is_endless: bool) -> Vec<u8> {
     let mut stream = std::net::TcpStream::connect(address).expect("connects");
     let _ = stream.write_all(request);
-    let deadline = Instant::now() + Duration::from_secs(8);
+    let deadline = Instant::now() + PATIENCE;
     let mut answer = Vec::new();
     let mut buffer = [0; 16_384];
     loop {

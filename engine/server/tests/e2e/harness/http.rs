@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 
-/// How long anything may take before it counts as hanging.
-const PATIENCE: Duration = Duration::from_secs(10);
+use super::PATIENCE;
 
 /// An answer that was read to the end of its connection.
 #[derive(Clone, Debug)]

@@ -3,8 +3,8 @@
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use super::rest_ms;
 use super::server::{Folder, PASSWORD, Server};
+use super::{PATIENCE, rest_ms};
 
 /// Programs and the Debian packages that bring them, where the names differ.
 const PACKAGES: [(&str, &str); 2] = [("ffprobe", "ffmpeg"), ("setpriv", "util-linux")];
@@ -162,7 +162,7 @@ pub fn decodes_for(server: &Server, mount: &str, seconds: &str, options: &[&str]
     let mut args = vec!["-nostdin", "-v", "error", "-xerror"];
     args.extend_from_slice(options);
     args.extend_from_slice(&["-i", &url, "-t", seconds, "-f", "null", "-"]);
-    let output = run_to_end("ffmpeg", &args, Duration::from_secs(12));
+    let output = run_to_end("ffmpeg", &args, 2 * PATIENCE);
     let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success() && complaint.is_empty(), "{}: {complaint}", output.status);
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::http::{self, Reply};
-use super::{peers, rest_ms};
+use super::{PATIENCE, peers, rest_ms};
 
 /// The password of sources.
 pub const PASSWORD: &str = "a-source-password";
@@ -77,7 +77,7 @@ impl Server {
             .spawn()
             .expect("the server starts");
         let mut server = Server { address, folder, child };
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(reply) = http::try_get(address, "/health")
                 && reply.status == 200
@@ -91,7 +91,7 @@ impl Server {
                 }
                 panic!("the server ended with {status}:\n{log}");
             }
-            assert!(Instant::now() < deadline, "the server is not ready after 10 s");
+            assert!(Instant::now() < deadline, "the server is not ready after {PATIENCE:?}");
             rest_ms(20);
         }
     }
