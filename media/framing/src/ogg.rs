@@ -9,13 +9,16 @@
 //!
 //! Every logical stream of every link gets a serial of its own, counted up from the seed, and page
 //! sequence numbers from 0; so an encoder that restarts, or uses a serial again, is just another
-//! link. Granules are kept: all listeners of a link share one timeline.
+//! link. Granules of a link that comes in its middle are counted anew from its first page, once for
+//! the mount: all listeners share one timeline. A link of several streams keeps its granules, since
+//! they keep its streams in step.
 //!
 //! Invariants: no media without all of its link's headers; no headers without media; a page is
 //! believed by its checksum only; a sync page begins with a packet (of Theora: with a keyframe).
 
 mod page;
 mod stream;
+mod timeline;
 
 use bytes::Bytes;
 
@@ -103,7 +106,8 @@ impl Ogg {
             return output.dropped(page.bytes.len());
         };
         self.page.clear();
-        match self.streams[index].take(page, &mut self.page) {
+        let alone = self.streams.len() == 1;
+        match self.streams[index].take(page, alone, &mut self.page) {
             Role::Header => self.header_page(output),
             Role::BrokenHeader => {
                 output.dropped(page.bytes.len());

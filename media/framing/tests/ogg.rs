@@ -48,13 +48,46 @@ fn every_joiner_hears_the_headers_once_and_then_contiguous_media() {
 }
 
 #[test]
-fn granules_are_kept_and_numbers_are_ours() {
+fn a_beginning_keeps_its_granules_and_numbers_are_ours() {
     let run = run(Format::Ogg, &opus_link(0xdead_beef, None, 3, 1), 4096);
     let whole = packets(&run.whole());
     assert_eq!(whole.last().expect("media").1, 3 * 960);
     let numbers = numbers(&run.units);
     assert!(numbers.iter().all(|(serial, _)| *serial == numbers[0].0 && *serial != 0xdead_beef));
     assert!(numbers.iter().map(|(_, sequence)| *sequence).eq(0..5));
+}
+
+/// As a pull hears it from another server: headers, then pages from the middle.
+#[test]
+fn a_link_met_in_its_middle_counts_from_its_first_page() {
+    let hours = 5 * 3600 * 48_000;
+    let packet = [&[31 << 3][..], &noise(4, 60)].concat();
+    let mut link = page(2, 0, 9, 0, &[&opus_head()]);
+    link.extend(page(0, 0, 9, 1, &[&opus_tags(None)]));
+    for index in 0..4_u32 {
+        let granule = hours + u64::from(index) * 1_920;
+        link.extend(page(0, granule, 9, 700 + index, &[&packet, &packet]));
+    }
+    let run = run(Format::Ogg, &link, 77);
+    let mut reader = ogg::PacketReader::new(Cursor::new(run.whole()));
+    let mut granules = Vec::new();
+    while let Ok(Some(packet)) = reader.read_packet() {
+        granules.push(packet.absgp_page());
+    }
+    assert_eq!(granules, [0, 0, 1_920, 1_920, 3_840, 3_840, 5_760, 5_760, 7_680, 7_680]);
+}
+
+/// Theora's granules count frames, and the sound has to stay in step.
+#[test]
+fn a_link_of_several_streams_keeps_its_granules() {
+    let mut link = page(2, 0, 1, 0, &[&opus_head()]);
+    link.extend(page(2, 0, 2, 0, &[&opus_head()]));
+    link.extend(page(0, 0, 1, 1, &[&opus_tags(None)]));
+    link.extend(page(0, 0, 2, 1, &[&opus_tags(None)]));
+    link.extend(page(0, 9_000_000, 1, 2, &[&[31 << 3, 1, 2]]));
+    link.extend(page(0, 9_000_000, 2, 2, &[&[31 << 3, 1, 2]]));
+    let heard = packets(&run(Format::Ogg, &link, 4096).whole());
+    assert!(heard[4..].iter().all(|(_, granule, _)| *granule == 9_000_000));
 }
 
 /// An encoder that restarts without an end, with the same serial.

@@ -141,11 +141,15 @@ impl<'a> Page<'a> {
         })
     }
 
-    /// Appends the page to `out` under another serial and sequence number.
-    pub fn rewrite(&self, serial: u32, sequence: u32, out: &mut Vec<u8>) {
+    /// Appends the page to `out` under another serial and sequence number, and with another granule
+    /// where there is one.
+    pub fn rewrite(&self, serial: u32, sequence: u32, granule: Option<u64>, out: &mut Vec<u8>) {
         let start = out.len();
         out.extend_from_slice(self.bytes);
         let page = &mut out[start..];
+        if let Some(granule) = granule {
+            page[6..14].copy_from_slice(&granule.to_le_bytes());
+        }
         page[14..18].copy_from_slice(&serial.to_le_bytes());
         page[18..22].copy_from_slice(&sequence.to_le_bytes());
         let checksum = checksum_of(page);

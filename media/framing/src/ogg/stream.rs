@@ -2,6 +2,7 @@
 //! which of its pages a decoder may start.
 
 use super::page::{Page, Segment};
+use super::timeline::{Pace, Timeline};
 use crate::bits::{be32, le32};
 use crate::comment;
 use crate::output::AudioInfo;
@@ -22,6 +23,7 @@ pub(super) struct Stream {
     /// The title in its comments; `Some(None)` where they have none.
     pub title: Option<Option<String>>,
     granule: Option<u64>,
+    timeline: Timeline,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +80,7 @@ impl Stream {
             audio: audio(codec, head),
             title: None,
             granule: None,
+            timeline: Timeline::new(pace(codec, head)),
         }
     }
 
@@ -86,17 +89,20 @@ impl Stream {
         self.codec == Codec::Theora
     }
 
-    /// Takes the stream's next page: appends it, renumbered, to `out` and says what it is.
-    pub fn take(&mut self, page: &Page<'_>, out: &mut Vec<u8>) -> Role {
+    /// Takes the stream's next page: appends it, renumbered, to `out` and says what it is. `alone`
+    /// says that its link has no other stream.
+    pub fn take(&mut self, page: &Page<'_>, alone: bool, out: &mut Vec<u8>) -> Role {
         let gap = page.sequence() != self.sequence_in_next;
         self.sequence_in_next = page.sequence().wrapping_add(1);
         // A gap stays a gap, or a decoder would join halves of different packets.
         self.sequence_out_next = self.sequence_out_next.wrapping_add(u32::from(gap));
-        page.rewrite(self.serial_out, self.sequence_out_next, out);
-        self.sequence_out_next = self.sequence_out_next.wrapping_add(1);
+        let sequence = self.sequence_out_next;
+        self.sequence_out_next = sequence.wrapping_add(1);
         if !self.is_header(page) {
+            page.rewrite(self.serial_out, sequence, self.timeline.granule(page, alone), out);
             return Role::Media { sync: self.may_start(page) };
         }
+        page.rewrite(self.serial_out, sequence, None, out);
         for segment in page.segments() {
             self.collect(&segment);
         }
@@ -192,6 +198,17 @@ fn audio(codec: Codec, head: &[u8]) -> Option<AudioInfo> {
     // Vorbis and Speex give bits per second; what is not known is 0 or negative.
     let bitrate_kbps = if bitrate > i32::MAX as u32 { 0 } else { bitrate / 1000 };
     Some(AudioInfo { sample_rate_hz, channels_count, bitrate_kbps, codec: name })
+}
+
+fn pace(codec: Codec, head: &[u8]) -> Pace {
+    match codec {
+        Codec::Opus => Pace::Opus,
+        Codec::Vorbis => Pace::vorbis(head),
+        // Its headers' limit on a block (RFC 9639 §8.2).
+        Codec::Flac => Pace::AtMost(u32::from(u16::MAX)),
+        Codec::Speex => Pace::speex(head),
+        Codec::Theora | Codec::Skeleton | Codec::Other => Pace::Unknown,
+    }
 }
 
 fn comment_block(codec: Codec, packet: &[u8]) -> Option<&[u8]> {
