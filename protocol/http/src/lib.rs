@@ -62,34 +62,53 @@
 //! HTTP/0.9, HTTP/2, transfer codings other than `chunked` (501), `CONNECT` (501), and the contents
 //! of trailers (checked, bounded, dropped).
 
+mod accept;
 mod body;
+mod byteranges;
 mod condition;
+mod cookie;
 mod cors;
 mod date;
+mod event_stream;
+mod form;
 mod headers;
 mod limits;
+mod media_type;
 mod method;
+mod multipart;
 mod query;
 mod range;
 mod request;
 mod response;
+mod selection;
 mod status;
 mod step;
 mod target;
 mod version;
 mod write;
 
+pub use accept::{ContentCoding, VARY_CODING, choose_coding};
 pub use body::BodyKind;
+pub use byteranges::{ByteRanges, write_unsatisfied_range};
 pub use condition::{Condition, Validators, evaluate, if_range_holds};
+pub use cookie::{CookieError, CookieOptions, Cookies, SameSite, SetCookie};
 pub use cors::Preflight;
 pub use date::{HTTP_DATE_BYTES, parse_http_date, write_http_date};
+pub use event_stream::{
+    EVENT_STREAM_KEEP_ALIVE, EVENT_STREAM_KEEP_ALIVE_CHUNK, EVENT_STREAM_TYPE, ServerEvent,
+    last_event_id,
+};
+pub use form::{FormKind, form_pairs};
 pub use headers::{HEADERS_COUNT_MAX, Headers, HeadersIter};
 pub use limits::Limits;
+pub use media_type::MediaType;
 pub use method::Method;
+pub use multipart::{MultipartDecoder, MultipartLimits, MultipartStep, Part, safe_file_name};
 pub use query::{Query, QueryIter, percent_decode, percent_encode, write_percent_encoded};
 pub use range::{ByteRange, RANGES_COUNT_MAX, RangeSpec, Ranges, parse_range, parse_range_specs};
 pub use request::{RequestDecoder, RequestHead};
 pub use response::{ResponseDecoder, ResponseHead};
+pub use selection::Selection;
 pub use status::{Malformed, Refused, Status};
 pub use step::Step;
 pub use target::Target;

@@ -205,7 +205,7 @@ fn push_name(name: &str, separator: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Appends a value; what could end its line becomes a blank.
-fn push_value(value: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn push_value(value: &[u8], out: &mut Vec<u8>) {
     let start = out.len();
     out.extend_from_slice(value);
     // Looking first keeps the usual case to one vectorised pass.
