@@ -41,6 +41,7 @@ replay![
     http_request,
     http_response,
     http_values,
+    http_multipart,
     icy_source,
     icy_strip,
     icy_values,

@@ -3,8 +3,10 @@
 use std::fmt::Debug;
 
 use protocol_http::{
-    Limits, Preflight, Query, RequestDecoder, ResponseDecoder, Step, parse_http_date, parse_range,
-    percent_decode, percent_encode, write_http_date,
+    ByteRanges, ContentCoding, Cookies, FormKind, Limits, MediaType, MultipartDecoder,
+    MultipartLimits, MultipartStep, Preflight, Query, RequestDecoder, ResponseDecoder, Selection,
+    ServerEvent, Step, Validators, choose_coding, form_pairs, last_event_id, parse_http_date,
+    parse_range, percent_decode, percent_encode, safe_file_name, write_http_date,
 };
 
 use super::{pieces, same_for_all_cuts};
@@ -27,6 +29,7 @@ pub fn request(data: &[u8]) {
             if let Ok(Step::Head { head, .. }) = &step {
                 let _ = (head.target.decoded_path(), Preflight::from_head(head));
                 let _ = head.target.pairs().iter().count();
+                look_at_lines(head);
             }
             event(bytes, step)
         })
@@ -52,10 +55,71 @@ pub fn values(data: &[u8]) {
     let plain = percent_decode(data);
     assert_eq!(percent_decode(percent_encode(&plain).as_bytes()), plain, "an encoding reads back");
     let _ = Query::new(data).iter().count();
+    let _ = form_pairs(data, 4);
+    if let Some(media_type) = MediaType::parse(data) {
+        let _ = media_type.parameter("boundary");
+    }
     for length_bytes in [0, 1, 1000, u64::MAX] {
         for range in parse_range(data, length_bytes).as_slice() {
             assert!(range.length_bytes() <= length_bytes, "a range lies within its body");
         }
+    }
+}
+
+/// A form in parts with the boundary `b`: what comes out does not depend on the cuts, and a file's
+/// name stays in its folder.
+pub fn multipart(data: &[u8]) {
+    let limits = MultipartLimits { parts_count_max: 4, head_bytes_max: 256, part_bytes_max: 512 };
+    same_for_all_cuts(data, |cut| {
+        let mut decoder = MultipartDecoder::new("b", limits).expect("it is a boundary");
+        let events = read(data, cut, |bytes| {
+            let step = match decoder.decode(bytes) {
+                Ok(MultipartStep::Need) => return None,
+                Ok(step) => step,
+                Err(refused) => return Some((Event::Failed(format!("{refused:?}")), 0)),
+            };
+            Some(match step {
+                MultipartStep::Need => return None,
+                MultipartStep::Part { part, used } => {
+                    if let Some(name) = part.file_name.as_deref().and_then(safe_file_name) {
+                        assert!(!name.contains(['/', '\\', '\0']) && !name.starts_with('.'));
+                    }
+                    (Event::Head(format!("{part:?}")), used)
+                }
+                MultipartStep::Data { range, used } => (Event::Body(bytes[range].to_vec()), used),
+                MultipartStep::PartEnd { used } => (Event::End, used),
+                MultipartStep::End { used } => (Event::Head("the end".to_owned()), used),
+            })
+        });
+        // The end is said once more for the line end behind it, where that comes apart.
+        let mut events = events;
+        events.dedup_by(|later, earlier| {
+            later == earlier && matches!(later, Event::Head(text) if text == "the end")
+        });
+        (events, format!("{:?}", decoder.finish()))
+    });
+}
+
+/// Whatever the header lines of a request are read for.
+fn look_at_lines(head: &protocol_http::RequestHead<'_>) {
+    let lines = &head.headers;
+    for (name, value) in Cookies::new(lines).iter() {
+        assert!(!name.is_empty() && !value.contains(&b';'), "a pair is one pair");
+    }
+    if let Some(chosen) = choose_coding(lines, &ContentCoding::ALL) {
+        assert_eq!(choose_coding(lines, &[chosen]), Some(chosen), "a choice is acceptable alone");
+    }
+    let validators = Validators { etag: Some("\"e\""), modified_unix_seconds: Some(784_111_777) };
+    if let Selection::Parts(ranges) = Selection::of(head.method, lines, validators, 10_000)
+        && let Some(parts) = ByteRanges::new(7, "a/b", 10_000, &ranges)
+    {
+        assert!(parts.content_length() < 10_000, "parts are shorter than the whole");
+    }
+    let _ = FormKind::of(lines, MultipartLimits::default());
+    if let Some(id) = last_event_id(lines) {
+        let mut out = Vec::new();
+        ServerEvent { id: Some(id), ..ServerEvent::default() }.encode(&mut out);
+        assert_eq!(out.iter().filter(|byte| **byte == b'\n').count(), 2, "an id is one line");
     }
 }
 
