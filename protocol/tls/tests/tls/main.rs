@@ -1,0 +1,4 @@
+//! Two sessions and no network between them: what a TLS end promises its caller.
+
+mod handshakes;
+mod lab;
