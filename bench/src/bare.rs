@@ -122,7 +122,9 @@ impl Bare {
                 self.phases[listener.phase].retain(|&other| other != token);
             }
             Completion::AcceptFailed { error, .. } => eprintln!("accept: {error}"),
-            Completion::Connected { .. } | Completion::ReceivedFrom { .. } => {}
+            Completion::Connected { .. }
+            | Completion::ReceivedFrom { .. }
+            | Completion::Icmp { .. } => {}
         }
     }
 

@@ -183,7 +183,8 @@ impl<I: Io> Service<I> for Node {
         self.me = cx.me();
         for number in 0..self.acceptors.len() {
             let (acceptor, _) = &self.acceptors[number];
-            let options = BindOptions { shared: true, v6_only: acceptor.v6_only, backlog: 0 };
+            let options =
+                BindOptions { shared: true, v6_only: acceptor.v6_only, ..BindOptions::default() };
             let address = acceptor.address;
             match cx.io().listen(address, options) {
                 Ok((socket, _)) => {
@@ -217,7 +218,9 @@ impl<I: Io> Service<I> for Node {
             Completion::Sent { token, result } => self.sent(cx, token, result),
             Completion::Connected { token, result } => self.pull_connected(cx, token, result),
             Completion::Closed { token } => self.closed(cx, token),
-            Completion::ReceivedFrom { .. } => unreachable!("no datagram socket is open"),
+            Completion::ReceivedFrom { .. } | Completion::Icmp { .. } => {
+                unreachable!("no datagram socket is open")
+            }
         }
     }
 

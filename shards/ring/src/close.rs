@@ -26,6 +26,8 @@ impl UringIo {
     }
 
     fn begin_close(&mut self, socket: u32, token: Option<Token>) {
+        // What was asked before the close goes before it.
+        self.emit_forwards();
         let state = &mut self.sockets[socket as usize];
         state.phase = Phase::Closing(token);
         match state.receiving {
@@ -81,6 +83,7 @@ impl UringIo {
             Some(Operation::Send(sending)) => sending.socket,
             Some(Operation::Receive { socket, .. } | Operation::Connect { socket, .. }) => *socket,
             Some(Operation::Accept { acceptor, .. }) => *acceptor,
+            Some(Operation::Errors { socket, .. }) => *socket,
             _ => return,
         };
         if !matches!(self.sockets[socket as usize].phase, Phase::Closing(_)) {

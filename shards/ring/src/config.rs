@@ -1,6 +1,10 @@
 //! Sizes of one ring and of what hangs on it.
 
 use rustix::process::{Resource, getrlimit};
+use shards_runtime::{HEADROOM_BYTES, TAILROOM_BYTES};
+
+/// The most datagrams that a kernel joins, or leaves joined on loopback (`UDP_MAX_SEGMENTS`).
+const JOINED_MAX: u32 = 128;
 
 /// A table larger than this buys nothing that a second shard would not.
 const SOCKETS_MAX_DEFAULT: u64 = 20_000;
@@ -22,7 +26,7 @@ pub struct RingConfig {
     pub datagram_buffers_count: u16,
     /// The largest datagram that is received; longer ones are dropped. With `udp_gro` it is 65,536.
     pub datagram_buffer_bytes: u32,
-    /// Let the kernel join datagrams of one sender (`UDP_GRO`).
+    /// Let the kernel join datagrams of one sender (`UDP_GRO`). Each buffer then takes 72 KiB.
     pub udp_gro: bool,
 }
 
@@ -46,5 +50,11 @@ impl RingConfig {
     /// Payload bytes that a datagram buffer holds.
     pub(crate) fn datagram_payload_bytes(&self) -> u32 {
         if self.udp_gro { 65_536 } else { self.datagram_buffer_bytes }
+    }
+
+    /// Room behind the payload, where joined datagrams are moved apart.
+    pub(crate) fn datagram_tail_bytes(&self) -> u32 {
+        let gaps = if self.udp_gro { JOINED_MAX } else { 0 };
+        gaps * HEADROOM_BYTES as u32 + TAILROOM_BYTES as u32
     }
 }

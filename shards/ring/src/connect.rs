@@ -16,7 +16,7 @@ use crate::entries;
 use crate::kernel::Event;
 use crate::machine::UringIo;
 use crate::operations::{Operation, Ticket, user_data};
-use crate::sockets::Kind;
+use crate::sockets::{self, Kind};
 
 impl UringIo {
     pub(crate) fn connect(&mut self, token: Token, to: SocketAddr) {
@@ -29,6 +29,22 @@ impl UringIo {
             .user_data(ticket.user_data());
         // SAFETY: the entry names no memory.
         unsafe { self.kernel.push(entry) };
+    }
+
+    /// Connects from a given address. The socket is made at once: such connections are rare.
+    pub(crate) fn connect_from(&mut self, token: Token, from: SocketAddr, to: SocketAddr) {
+        let made = if from.is_ipv4() == to.is_ipv4() {
+            sockets::connecting(from)
+        } else {
+            Err(io::Error::from_raw_os_error(libc::EAFNOSUPPORT))
+        };
+        let installed = made.and_then(|file| self.install(&file, Kind::Stream, Family::of(&from)));
+        match installed {
+            Ok(socket) => self.start_connect(sockets::slot_of(socket), token, to),
+            Err(error) => {
+                self.ready.push_back(Completion::Connected { token, result: Err(error) });
+            }
+        }
     }
 
     pub(crate) fn cancel_connect(&mut self, token: Token) {

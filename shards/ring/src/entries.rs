@@ -3,6 +3,9 @@
 use io_uring::types::Fixed;
 use io_uring::{opcode, squeue};
 
+use crate::address::Family;
+use crate::forward::Cutting;
+
 const GET_SOCKET_OPTION: u32 = 2;
 const SET_SOCKET_OPTION: u32 = 3;
 
@@ -25,6 +28,28 @@ pub(crate) fn no_delay(slot: u32) -> squeue::Entry {
     let option = (libc::IPPROTO_TCP, libc::TCP_NODELAY);
     let value = (&raw const ONE).expose_provenance();
     socket_option(slot, SET_SOCKET_OPTION, option, value, size_of::<i32>())
+}
+
+/// Sets `IP_MTU_DISCOVER`, or its v6 sister.
+pub(crate) fn cutting(slot: u32, family: Family, cutting: Cutting) -> squeue::Entry {
+    static ALLOWED: i32 = libc::IP_PMTUDISC_DONT;
+    static SYSTEM: i32 = libc::IP_PMTUDISC_WANT;
+    static NEVER: i32 = libc::IP_PMTUDISC_DO;
+    let value = match cutting {
+        Cutting::Allowed => &ALLOWED,
+        Cutting::System => &SYSTEM,
+        Cutting::Never => &NEVER,
+    };
+    let value = std::ptr::from_ref(value).expose_provenance();
+    socket_option(slot, SET_SOCKET_OPTION, mtu_discover(family), value, size_of::<i32>())
+}
+
+/// Level and name of the option that says who cuts long datagrams.
+pub(crate) fn mtu_discover(family: Family) -> (i32, i32) {
+    match family {
+        Family::V4 => (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER),
+        Family::V6 => (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER),
+    }
 }
 
 /// `SOCKET_URING_OP_{GET,SET}SOCKOPT`: level and name lie where other commands have an address,

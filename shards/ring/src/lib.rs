@@ -22,6 +22,8 @@ mod close;
 mod config;
 mod connect;
 mod entries;
+mod errors;
+mod forward;
 mod group;
 mod kernel;
 mod machine;

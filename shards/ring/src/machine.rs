@@ -17,14 +17,16 @@ use std::time::{Duration, Instant};
 use io_uring::types::Fd;
 use io_uring::{cqueue, opcode, squeue};
 use shards_runtime::{
-    BindOptions, COMPLETIONS_PER_WAIT_MAX, Completion, Io, IoCounters, Op, ShardId, Socket, Token,
+    BindOptions, COMPLETIONS_PER_WAIT_MAX, Completion, Forward, Io, IoCounters, Op, ShardId,
+    Socket, Token,
 };
 
 use crate::accept::AcceptLater;
 use crate::address::Family;
-use crate::buffers::{Buffer, Pool};
+use crate::buffers::{Buffer, Pool, PoolShape};
 use crate::clock;
 use crate::config::RingConfig;
+use crate::forward::Forwards;
 use crate::group::RingGroup;
 use crate::kernel::{Event, Kernel, Sleep};
 use crate::operations::{Operation, Operations, Pinned, Ticket, user_data};
@@ -44,6 +46,7 @@ pub struct UringIo {
     pub(crate) operations: Operations,
     /// Lists of parts that the kernel has yet to read.
     pub(crate) staged: Vec<Pinned>,
+    pub(crate) forwards: Forwards,
     pub(crate) sockets: Vec<State>,
     pub(crate) stream_pool: Rc<Pool>,
     pub(crate) datagram_pool: Rc<Pool>,
@@ -83,19 +86,26 @@ impl UringIo {
         let stream_pool = Pool::open(
             &submitter,
             STREAM_GROUP,
-            config.stream_buffers_count,
-            config.stream_buffer_bytes,
+            PoolShape {
+                buffers_count: config.stream_buffers_count,
+                buffer_bytes: config.stream_buffer_bytes,
+                tail_bytes: 0,
+            },
         )?;
         let datagram_pool = Pool::open(
             &submitter,
             DATAGRAM_GROUP,
-            config.datagram_buffers_count,
-            config.datagram_payload_bytes() + shape.headroom_bytes(),
+            PoolShape {
+                buffers_count: config.datagram_buffers_count,
+                buffer_bytes: config.datagram_payload_bytes() + shape.headroom_bytes(),
+                tail_bytes: config.datagram_tail_bytes(),
+            },
         )?;
         let mut machine = UringIo {
             kernel,
             operations: Operations::new(),
             staged: Vec::new(),
+            forwards: Forwards::new(),
             sockets: vec![State::free(); config.sockets_max as usize],
             stream_pool,
             datagram_pool,
@@ -179,7 +189,12 @@ impl UringIo {
     }
 
     /// Puts a socket made by a set-up call into the table.
-    fn install(&mut self, file: &OwnedFd, kind: Kind, family: Family) -> io::Result<Socket> {
+    pub(crate) fn install(
+        &mut self,
+        file: &OwnedFd,
+        kind: Kind,
+        family: Family,
+    ) -> io::Result<Socket> {
         let (mut events, mut completions) = (Vec::new(), Vec::new());
         let outcome = self.kernel.install(file.as_fd(), &mut events);
         for event in events {
@@ -211,6 +226,10 @@ impl UringIo {
             user_data::IGNORED | user_data::INSTALL => return false,
             _ => {}
         }
+        if event.user_data >> 56 == user_data::FORWARD >> 56 {
+            self.on_forward_failed(event);
+            return false;
+        }
         let ticket = Ticket::from_user_data(event.user_data);
         if event.user_data != ticket.user_data() {
             self.on_cancel_failed(ticket);
@@ -222,6 +241,7 @@ impl UringIo {
         };
         match *operation {
             Operation::Send(_) => self.on_send(ticket, event, completions),
+            Operation::Errors { .. } => self.on_error_read(ticket, event, completions),
             Operation::Receive { socket, token } => {
                 self.on_receive(ticket, (socket, token), event, completions);
             }
@@ -297,6 +317,7 @@ impl Io for UringIo {
                 self.send_to(token, socket, to, (payload, segment_size));
             }
             Op::Connect(address) => self.connect(token, address),
+            Op::ConnectFrom { from, to } => self.connect_from(token, from, to),
             Op::CancelConnect => self.cancel_connect(token),
             Op::Close(socket) => self.close(token, socket),
         }
@@ -304,6 +325,7 @@ impl Io for UringIo {
 
     fn wait(&mut self, until: Option<Instant>, completions: &mut Vec<Completion<Buffer>>) {
         let start = completions.len();
+        self.emit_forwards();
         self.feed_starved();
         self.accept_again();
         let waiting = self.ready.len().min(COMPLETIONS_PER_WAIT_MAX);
@@ -337,7 +359,12 @@ impl Io for UringIo {
         self.wall_clock = clock::wall_clock();
     }
 
+    fn forward(&mut self, datagram: Forward<Buffer>) {
+        self.forward_datagram(datagram);
+    }
+
     fn flush(&mut self) {
+        self.emit_forwards();
         self.kernel.submit();
         self.release_staged();
     }
@@ -373,7 +400,11 @@ impl Io for UringIo {
         options: BindOptions,
     ) -> io::Result<(Socket, SocketAddr)> {
         let (file, bound) = sockets::datagram(address, options, self.join_datagrams)?;
-        Ok((self.install(&file, Kind::Datagram, Family::of(&address))?, bound))
+        let socket = self.install(&file, Kind::Datagram, Family::of(&address))?;
+        let state = &mut self.sockets[sockets::slot_of(socket) as usize];
+        state.fragmentable = options.fragmentable;
+        state.reports_icmp = options.reports_icmp;
+        Ok((socket, bound))
     }
 
     fn since_wait(&self) -> Duration {

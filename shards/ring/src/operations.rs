@@ -30,6 +30,8 @@ pub(crate) mod user_data {
     pub(crate) const INSTALL: u64 = 4 << 56;
     /// The poll on the bell that the control plane rings.
     pub(crate) const BELL_POLL: u64 = 5 << 56;
+    /// A forwarded datagram, or several: their number and their socket's name are in the rest.
+    pub(crate) const FORWARD: u64 = 6 << 56;
 }
 
 const GENERATION_MASK: u32 = 0x00ff_ffff;
@@ -72,6 +74,8 @@ pub(crate) enum Operation {
     Receive { socket: u32, token: Token },
     /// A send of a stream, or of datagrams.
     Send(Sending),
+    /// What the network says of datagrams sent.
+    Errors { socket: u32, message: Pinned },
     /// A socket is being made for a connection.
     Open { token: Token, to: SocketAddr, cancelled: bool },
     /// A connection is being made.
@@ -102,9 +106,9 @@ pub(crate) struct Message {
     pub(crate) control: Control,
 }
 
-/// Room for one control message with a `u16` or an `i32`.
+/// Room for one control message: a number, or an error of the network with who reported it.
 #[repr(C, align(8))]
-pub(crate) struct Control(pub(crate) [u8; 24]);
+pub(crate) struct Control(pub(crate) [u8; 64]);
 
 /// A [`Message`] on the heap. Not a `Box`, which claims to be the only way to its content: the
 /// kernel has the address too.
@@ -117,7 +121,7 @@ impl Pinned {
             header: empty_header(),
             parts: [empty; PIECES_PER_SEND_MAX],
             address: RawAddress::default(),
-            control: Control([0; 24]),
+            control: Control([0; 64]),
         });
         Pinned(NonNull::from(Box::leak(message)))
     }

@@ -2,7 +2,8 @@
 //! all of them share.
 //!
 //! ```text
-//! a datagram's buffer   [ kernel's header 16 ][ peer 28 ][ control 0 or 24 ][ payload ]
+//! a datagram's buffer   [ kernel's header 16 ][ peer 28 ][ control 24 or 48 ][ payload ][ room ]
+//!                         └──────── read, and then the holder's headroom ──┘
 //! ```
 //!
 //! *Invariant:* while a socket is open and wanted, its receive is armed or waits in the list of
@@ -16,13 +17,15 @@ use shards_runtime::{Completion, End, Socket, Token};
 
 use crate::address::{self, ADDRESS_BYTES_MAX};
 use crate::buffers::Buffer;
+use crate::forward::is_from_network;
 use crate::kernel::Event;
 use crate::machine::UringIo;
 use crate::operations::{Operation, Ticket, empty_header};
 use crate::sockets::{Kind, Receiving};
 
 const KERNEL_HEADER_BYTES: u32 = 16;
-const CONTROL_BYTES: usize = 24;
+/// One control message with a `u16`, an `i32` or a `u32`.
+pub(crate) const CONTROL_BYTES: usize = 24;
 /// Where the value of a control message lies, behind its length, level and type.
 const CONTROL_VALUE_AT: usize = 16;
 
@@ -33,10 +36,11 @@ pub(crate) struct DatagramShape {
 }
 
 impl DatagramShape {
-    pub(crate) fn new(with_control: bool) -> Self {
+    /// Datagrams may be `joined`. What a full queue has dropped may always be told.
+    pub(crate) fn new(joined: bool) -> Self {
         let mut header = empty_header();
         header.msg_namelen = ADDRESS_BYTES_MAX as libc::socklen_t;
-        header.msg_controllen = if with_control { CONTROL_BYTES } else { 0 };
+        header.msg_controllen = if joined { 2 * CONTROL_BYTES } else { CONTROL_BYTES };
         DatagramShape { header: Box::new(header) }
     }
 
@@ -113,7 +117,7 @@ impl UringIo {
             if !open {
                 drop(buffer);
             } else if kind == Kind::Datagram {
-                completions.extend(datagram(&self.datagram_shape, token, buffer));
+                completions.extend(self.datagram(socket, token, buffer));
             } else if event.result > 0 {
                 completions.push(Completion::Received { token, buffer });
             }
@@ -138,6 +142,11 @@ impl UringIo {
             self.close_when_quiet(socket);
             return;
         }
+        let reports = state.reports_icmp && result < 0;
+        if reports && state.kind == Kind::Datagram && is_from_network(-result) {
+            self.read_errors(socket);
+        }
+        let state = &mut self.sockets[socket as usize];
         let end = match verdict(state.kind, result) {
             Verdict::End(end) => end,
             Verdict::Starved if matches!(was, Receiving::Armed(_)) => {
@@ -156,6 +165,38 @@ impl UringIo {
         if let Receiving::Pausing { again: Some(token), .. } = was {
             self.arm(socket, token);
         }
+    }
+
+    /// Reads what the kernel wrote before the payload. `None`, and the buffer goes back, when the
+    /// datagram did not fit.
+    fn datagram(
+        &mut self,
+        socket: u32,
+        token: Token,
+        buffer: Buffer,
+    ) -> Option<Completion<Buffer>> {
+        let out = RecvMsgOut::parse(&buffer, &self.datagram_shape.header).ok()?;
+        if out.is_payload_truncated() {
+            self.counters.datagrams_too_long += 1;
+            return None;
+        }
+        let peer = address::read(out.name_data())?;
+        let payload_bytes = out.payload_data().len();
+        let control = out.control_data();
+        let mut segment_size = None;
+        if !control.is_empty() {
+            segment_size = control_value(control, libc::SOL_UDP, libc::UDP_GRO)
+                .and_then(|size| u16::try_from(size).ok())
+                .filter(|&size| size > 0 && usize::from(size) < payload_bytes);
+            if let Some(dropped) = control_value(control, libc::SOL_SOCKET, libc::SO_RXQ_OVFL) {
+                let before =
+                    std::mem::replace(&mut self.sockets[socket as usize].overflowed, dropped);
+                self.counters.datagrams_overflowed += u64::from(dropped.wrapping_sub(before));
+            }
+        }
+        let start = self.datagram_shape.headroom_bytes() as usize;
+        let buffer = buffer.narrow(start..start + payload_bytes);
+        Some(Completion::ReceivedFrom { token, peer, buffer, segment_size })
     }
 
     fn arm(&mut self, socket: u32, token: Token) {
@@ -188,43 +229,20 @@ fn verdict(kind: Kind, result: i32) -> Verdict {
         libc::ECANCELED | libc::EINTR | libc::EAGAIN => Verdict::GoOn,
         0 if kind == Kind::Stream => Verdict::End(End::Eof),
         // What an earlier datagram of ours met on its way says nothing about the next one.
-        libc::ECONNREFUSED
-        | libc::EHOSTUNREACH
-        | libc::ENETUNREACH
-        | libc::EHOSTDOWN
-        | libc::ENETDOWN
-        | libc::EMSGSIZE
-        | libc::EPROTO
-        | libc::ENOPROTOOPT
-        | libc::EOPNOTSUPP
-            if kind == Kind::Datagram =>
-        {
-            Verdict::GoOn
-        }
+        code if kind == Kind::Datagram && is_from_network(code) => Verdict::GoOn,
         code if code > 0 => Verdict::End(End::Failed(io::Error::from_raw_os_error(code))),
         _ => Verdict::GoOn,
     }
 }
 
-/// Reads what the kernel wrote before the payload. `None`, and the buffer goes back, when the
-/// datagram did not fit.
-fn datagram(shape: &DatagramShape, token: Token, buffer: Buffer) -> Option<Completion<Buffer>> {
-    let out = RecvMsgOut::parse(&buffer, &shape.header).ok()?;
-    if out.is_payload_truncated() {
-        return None;
+/// The value of a control message of that level and type, if it is among them.
+fn control_value(mut control: &[u8], level: i32, name: i32) -> Option<u32> {
+    while let Some(head) = control.get(..CONTROL_VALUE_AT + 4) {
+        let word = |at: usize| [head[at], head[at + 1], head[at + 2], head[at + 3]];
+        if i32::from_ne_bytes(word(8)) == level && i32::from_ne_bytes(word(12)) == name {
+            return Some(u32::from_ne_bytes(word(CONTROL_VALUE_AT)));
+        }
+        control = control.get(CONTROL_BYTES..).unwrap_or_default();
     }
-    let peer = address::read(out.name_data())?;
-    let payload_bytes = out.payload_data().len();
-    let segment_size = joined_size(out.control_data())
-        .filter(|&size| size > 0 && usize::from(size) < payload_bytes);
-    let start = shape.headroom_bytes() as usize;
-    let buffer = buffer.narrow(start..start + payload_bytes);
-    Some(Completion::ReceivedFrom { token, peer, buffer, segment_size })
-}
-
-/// The size in a `UDP_GRO` control message: length, level, type, then an `i32`.
-fn joined_size(control: &[u8]) -> Option<u16> {
-    let int = |at: usize| Some(i32::from_ne_bytes(control.get(at..at + 4)?.try_into().ok()?));
-    let is_gro = int(8)? == libc::SOL_UDP && int(12)? == libc::UDP_GRO;
-    is_gro.then(|| int(CONTROL_VALUE_AT))?.and_then(|size| u16::try_from(size).ok())
+    None
 }

@@ -17,10 +17,12 @@ use crate::buffers::Buffer;
 use crate::kernel::Event;
 use crate::machine::UringIo;
 use crate::operations::{Operation, Pinned, Sending, Ticket};
+use crate::receive::CONTROL_BYTES;
 use crate::sockets::Kind;
 
 const STREAM_FLAGS: i32 = libc::MSG_NOSIGNAL | libc::MSG_WAITALL;
-const DATAGRAM_FLAGS: i32 = libc::MSG_NOSIGNAL;
+/// A datagram that the socket has no room for is an error and not a wait.
+const DATAGRAM_FLAGS: i32 = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
 
 impl UringIo {
     pub(crate) fn send(&mut self, token: Token, socket: Socket, gather: Gather) {
@@ -103,7 +105,13 @@ impl UringIo {
                     Ok(sending.sent)
                 }
             }
-            code if state.is_open() && matches!(-code, libc::EINTR | libc::EAGAIN) => {
+            code if state.is_open() && is_passing(state.kind, -code) => {
+                self.continue_send(ticket);
+                return;
+            }
+            // Somebody refused an earlier datagram; this one has not been tried.
+            code if state.is_open() && state.reports_icmp && -code == libc::ECONNREFUSED => {
+                self.read_errors(socket);
                 self.continue_send(ticket);
                 return;
             }
@@ -139,11 +147,12 @@ impl UringIo {
         entry
     }
 
-    /// Takes back the lists of parts that the kernel has read.
+    /// Takes back what the kernel needed only until it had taken the entries.
     pub(crate) fn release_staged(&mut self) {
-        if self.staged.is_empty() || !self.kernel.is_handed_over() {
+        if !self.kernel.is_handed_over() {
             return;
         }
+        self.release_forwards();
         for message in self.staged.drain(..) {
             self.operations.recycle(message);
         }
@@ -178,6 +187,11 @@ impl UringIo {
     }
 }
 
+/// Whether the send is to be tried again.
+fn is_passing(kind: Kind, code: i32) -> bool {
+    code == libc::EINTR || code == libc::EAGAIN && kind == Kind::Stream
+}
+
 fn one_piece(socket: u32, bytes: &[u8]) -> squeue::Entry {
     // More than the kernel's length field holds is sent in rounds, like any short send.
     let len = u32::try_from(bytes.len()).unwrap_or(i32::MAX as u32);
@@ -210,7 +224,7 @@ fn fill_parts(message: &mut Pinned, gather: &Gather, mut skip: usize) -> usize {
 }
 
 /// Writes the `UDP_SEGMENT` control message: length, level, type, then a `u16`. Answers its length.
-fn write_segment_size(message: &mut Pinned, size: u16) -> usize {
+pub(crate) fn write_segment_size(message: &mut Pinned, size: u16) -> usize {
     const LEN: usize = 18;
     let control = &mut message.control.0;
     control[0..8].copy_from_slice(&LEN.to_ne_bytes());
@@ -218,5 +232,5 @@ fn write_segment_size(message: &mut Pinned, size: u16) -> usize {
     control[12..16].copy_from_slice(&libc::UDP_SEGMENT.to_ne_bytes());
     control[16..18].copy_from_slice(&size.to_ne_bytes());
     control[18..24].fill(0);
-    control.len()
+    CONTROL_BYTES
 }

@@ -13,6 +13,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use shards_runtime::{BindOptions, Socket, Token};
 
 use crate::address::Family;
+use crate::entries;
 use crate::operations::Ticket;
 
 /// Bits of a [`Socket`] that name the slot; the rest are the low bits of the tenant's number.
@@ -70,6 +71,16 @@ pub(crate) struct State {
     pub(crate) sending: Option<Ticket>,
     /// Operations of this socket that the kernel has.
     pub(crate) in_flight_count: u32,
+    /// Forwarded datagrams may be handed over several at once.
+    pub(crate) joins: bool,
+    /// [`BindOptions::fragmentable`].
+    pub(crate) fragmentable: bool,
+    /// [`BindOptions::reports_icmp`].
+    pub(crate) reports_icmp: bool,
+    /// Its error queue is being read.
+    pub(crate) reads_errors: bool,
+    /// Datagrams that its full queue has dropped, as the kernel counts them.
+    pub(crate) overflowed: u32,
 }
 
 impl State {
@@ -106,6 +117,11 @@ impl State {
             receiving: Receiving::Idle,
             sending: None,
             in_flight_count: 0,
+            joins: true,
+            fragmentable: false,
+            reports_icmp: false,
+            reads_errors: false,
+            overflowed: 0,
         }
     }
 }
@@ -126,6 +142,15 @@ pub(crate) fn listening(
     Ok((socket, bound))
 }
 
+/// A TCP socket bound to where a connection is to come from. Others of ours may have that address.
+pub(crate) fn connecting(from: SocketAddr) -> io::Result<OwnedFd> {
+    let options = BindOptions { shared: true, v6_only: true, ..BindOptions::default() };
+    let socket = open(from, options, SocketType::STREAM)?;
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    rustix::net::bind(&socket, &from)?;
+    Ok(socket)
+}
+
 /// A bound UDP socket and the address it got.
 pub(crate) fn datagram(
     address: SocketAddr,
@@ -133,8 +158,9 @@ pub(crate) fn datagram(
     join_datagrams: bool,
 ) -> io::Result<(OwnedFd, SocketAddr)> {
     let socket = open(address, options, SocketType::DGRAM)?;
+    set_datagram_options(&socket, Family::of(&address), options)?;
     if join_datagrams {
-        set_udp_gro(&socket)?;
+        set(&socket, (libc::SOL_UDP, libc::UDP_GRO), 1)?;
     }
     rustix::net::bind(&socket, &address)?;
     let bound = bound_address(&socket)?;
@@ -157,15 +183,42 @@ fn bound_address(socket: &impl AsFd) -> io::Result<SocketAddr> {
     Ok(SocketAddr::try_from(rustix::net::getsockname(socket)?)?)
 }
 
-fn set_udp_gro(socket: &OwnedFd) -> io::Result<()> {
-    let on: i32 = 1;
+fn set_datagram_options(socket: &OwnedFd, family: Family, options: BindOptions) -> io::Result<()> {
+    // What a full queue drops is told with the next datagram.
+    set(socket, (libc::SOL_SOCKET, libc::SO_RXQ_OVFL), 1)?;
+    let queues = [
+        (options.receive_queue_bytes, libc::SO_RCVBUFFORCE, libc::SO_RCVBUF),
+        (options.send_queue_bytes, libc::SO_SNDBUFFORCE, libc::SO_SNDBUF),
+    ];
+    for (bytes, forced, allowed) in queues {
+        // The kernel doubles what it is asked for.
+        let bytes = (bytes / 2).min(i32::MAX as u32) as i32;
+        if bytes > 0 && set(socket, (libc::SOL_SOCKET, forced), bytes).is_err() {
+            // Without the privilege there is the system's limit, which shortens it silently.
+            set(socket, (libc::SOL_SOCKET, allowed), bytes)?;
+        }
+    }
+    if options.fragmentable {
+        set(socket, entries::mtu_discover(family), libc::IP_PMTUDISC_DONT)?;
+    }
+    if options.reports_icmp {
+        let option = match family {
+            Family::V4 => (libc::SOL_IP, libc::IP_RECVERR),
+            Family::V6 => (libc::SOL_IPV6, libc::IPV6_RECVERR),
+        };
+        set(socket, option, 1)?;
+    }
+    Ok(())
+}
+
+fn set(socket: &OwnedFd, (level, name): (i32, i32), value: i32) -> io::Result<()> {
     // SAFETY: the value is an `i32` that outlives the call, and its length is given.
     let code = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
-            libc::SOL_UDP,
-            libc::UDP_GRO,
-            (&raw const on).cast(),
+            level,
+            name,
+            (&raw const value).cast(),
             size_of::<i32>() as libc::socklen_t,
         )
     };

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use common::{close, local, open, owned, small, token, wait_at_most, wait_for};
 use shards_ring::{RingConfig, UringIo};
-use shards_runtime::{BindOptions, Completion, Gather, Io, Op, Piece, Socket};
+use shards_runtime::{BindOptions, Completion, Forward, Gather, Io, Op, Piece, Socket};
 
 fn bound(config: RingConfig, address: SocketAddr) -> (UringIo, Socket, SocketAddr) {
     let mut io = open(config);
@@ -117,6 +117,55 @@ fn joined_datagrams_say_how_long_each_was() {
     send_to(&mut other, sender, address, owned("alone"), None);
     assert_eq!(received(&mut io), (from, b"alone".to_vec(), None));
     close(&mut io, socket);
+}
+
+#[test]
+fn a_run_that_is_forwarded_is_one_send() {
+    let (mut io, socket, address) = bound(small(), local());
+    let client = client("127.0.0.1:0");
+    for n in 0..20u8 {
+        client.send_to(&[n; 300], address).unwrap();
+    }
+    let mut kept = Vec::new();
+    wait_for(&mut io, |completion| match completion {
+        Completion::ReceivedFrom { peer, buffer, .. } => {
+            kept.push((peer, buffer));
+            (kept.len() == 20).then_some(())
+        }
+        other => panic!("{other:?}"),
+    })
+    .expect("twenty");
+    for (to, buffer) in kept {
+        io.forward(Forward { socket, to, buffer, dont_fragment: false });
+    }
+    io.flush();
+    let mut room = [0; 400];
+    for n in 0..20u8 {
+        assert_eq!(client.recv(&mut room).unwrap(), 300);
+        assert_eq!(room[..300], [n; 300]);
+    }
+    let counters = io.counters();
+    assert_eq!((counters.forwards, counters.forward_sends, counters.forwards_failed), (20, 1, 0));
+}
+
+#[test]
+fn what_a_full_queue_dropped_is_counted() {
+    let mut io = open(small());
+    let options = BindOptions { receive_queue_bytes: 8_192, ..BindOptions::default() };
+    let (socket, address) = io.bind(local(), options).unwrap();
+    let client = client("127.0.0.1:0");
+    for _ in 0..100 {
+        client.send_to(&[7; 1_000], address).unwrap();
+    }
+    io.submit(token(1), Op::RecvFrom(socket));
+    let mut got = 0;
+    // The last one tells of those that are missing; there is room for it from some time on.
+    while io.counters().datagrams_overflowed == 0 {
+        client.send_to(b"and?", address).unwrap();
+        got += 1;
+        wait_at_most(&mut io, Duration::from_millis(10), |_| None::<()>);
+    }
+    assert!(io.counters().datagrams_overflowed <= 99 + got);
 }
 
 #[test]

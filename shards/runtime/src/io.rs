@@ -17,15 +17,23 @@
 //!    slot of the token must not be given to anybody else.
 //! 6. Memory in a [`Gather`] is kept alive by the machine until the send's completion, whatever
 //!    happens to the service.
+//! 7. [`Io::forward`] takes a received buffer and has no completion; the buffer is the machine's
+//!    again when the datagram has left. Forwards of one socket to one place keep their order; to
+//!    other operations they have none. A forward on a socket that is being closed is dropped.
+//! 8. A datagram's buffer has [`crate::HEADROOM_BYTES`] before its data and
+//!    [`crate::TAILROOM_BYTES`] behind, and they are the holder's.
+//! 9. A socket bound with [`BindOptions::reports_icmp`] learns what the network says of its
+//!    datagrams, as [`Completion::Icmp`]; receiving goes on.
 
 use std::io;
 use std::net::SocketAddr;
-use std::ops::DerefMut;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use smallvec::SmallVec;
+
+use crate::datagram::{Forward, Icmp, ReceiveBuffer};
 
 /// The most completions that one [`Io::wait`] hands out, so that a tick stays bounded.
 pub const COMPLETIONS_PER_WAIT_MAX: usize = 256;
@@ -110,7 +118,8 @@ pub enum Op {
     Pause(Socket),
     /// Send all of it.
     Send(Socket, Gather),
-    /// Send one datagram; with a segment size, several of that size in one go (`UDP_SEGMENT`).
+    /// Send one datagram, or fail at once where the socket has no room for it; with a segment
+    /// size, several of that size in one go (`UDP_SEGMENT`).
     SendTo {
         /// From which bound socket.
         socket: Socket,
@@ -123,9 +132,17 @@ pub enum Op {
     },
     /// Open a TCP connection. Answered by [`Completion::Connected`].
     Connect(SocketAddr),
+    /// As [`Op::Connect`], from a given address and port, which sockets of ours that were bound or
+    /// listen there with [`BindOptions::shared`] may have too (RFC 6062).
+    ConnectFrom {
+        /// Where the connection comes from.
+        from: SocketAddr,
+        /// Where it goes to.
+        to: SocketAddr,
+    },
     /// End both directions and give the descriptor back. Answered by [`Completion::Closed`].
     Close(Socket),
-    /// Give up an [`Op::Connect`] in flight with this operation's token: its `Connected` comes
+    /// Give up a connect in flight with this operation's token: its `Connected` comes
     /// with an error.
     CancelConnect,
 }
@@ -178,6 +195,15 @@ pub enum Completion<B> {
         /// Size of each datagram in the buffer when there are several, bytes.
         segment_size: Option<u16>,
     },
+    /// The network says that a datagram did not arrive.
+    Icmp {
+        /// The receiver's token.
+        token: Token,
+        /// Where the datagram was sent to.
+        peer: SocketAddr,
+        /// What is said.
+        icmp: Icmp,
+    },
     /// Receiving stopped.
     Ended {
         /// The receiver's token.
@@ -215,6 +241,16 @@ pub struct BindOptions {
     pub v6_only: bool,
     /// Connections that may wait to be accepted; 0 means 4,096.
     pub backlog: u32,
+    /// Bytes of datagrams that may wait to be received (`SO_RCVBUF`, with the kernel's own share);
+    /// the system may allow less. 0 is what the system gives.
+    pub receive_queue_bytes: u32,
+    /// Bytes of datagrams that may wait to leave (`SO_SNDBUF`), likewise.
+    pub send_queue_bytes: u32,
+    /// Datagrams may be cut on their way: they leave without the don't-fragment bit, which the
+    /// system would otherwise set as it sees fit.
+    pub fragmentable: bool,
+    /// Tell what the network says of datagrams sent ([`Completion::Icmp`]).
+    pub reports_icmp: bool,
 }
 
 /// Counters of a machine, all since its start.
@@ -226,14 +262,25 @@ pub struct IoCounters {
     pub buffers_exhausted: u64,
     /// Sends that the kernel took only in part and that were continued.
     pub sends_continued: u64,
+    /// Datagrams that were sent on from their buffers.
+    pub forwards: u64,
+    /// Sends that they took; fewer where the kernel was given several at once.
+    pub forward_sends: u64,
+    /// Datagrams of them that the kernel did not take: a full socket, no route, too long.
+    pub forwards_failed: u64,
+    /// Datagrams that were longer than a receive buffer, and dropped.
+    pub datagrams_too_long: u64,
+    /// Datagrams that the kernel dropped because a socket's receive queue was full, as far as
+    /// later ones have told.
+    pub datagrams_overflowed: u64,
     /// Operations in flight now.
     pub operations_in_flight: u64,
 }
 
 /// The machine under one shard.
 pub trait Io {
-    /// A received buffer: readable, writable in place, given back to the machine on drop.
-    type Buffer: DerefMut<Target = [u8]> + std::fmt::Debug;
+    /// A received buffer.
+    type Buffer: ReceiveBuffer;
 
     /// The monotonic clock, fixed within a tick; the only clock a service may read.
     fn now(&self) -> Instant;
@@ -243,6 +290,9 @@ pub trait Io {
 
     /// Asks for an operation; it reaches the kernel at the next [`Io::wait`] at the latest.
     fn submit(&mut self, token: Token, op: Op);
+
+    /// Sends a datagram from the buffer that it was received in, without an answer.
+    fn forward(&mut self, datagram: Forward<Self::Buffer>);
 
     /// Hands what was asked to the kernel, sleeps until something is done or `until` is reached
     /// (`None`: until something is done), and appends completions. Does not sleep when

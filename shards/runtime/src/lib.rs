@@ -9,6 +9,7 @@
 //! the mesh.
 
 mod context;
+mod datagram;
 mod io;
 mod placement;
 mod shard;
@@ -16,6 +17,7 @@ mod slab;
 mod wheel;
 
 pub use context::{Context, OUTBOX_MAX};
+pub use datagram::{Forward, HEADROOM_BYTES, Icmp, ReceiveBuffer, TAILROOM_BYTES};
 pub use io::{
     BindOptions, COMPLETIONS_PER_WAIT_MAX, Completion, End, Gather, Io, IoCounters, Op,
     PIECES_PER_SEND_MAX, Piece, ShardId, Socket, Token,

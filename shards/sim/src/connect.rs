@@ -50,6 +50,13 @@ pub(crate) enum AcceptorOwner {
     Peer,
 }
 
+impl Acceptor {
+    /// Whether another socket of that node may not have that address.
+    pub(crate) fn keeps_from_others(&self, node: usize, address: SocketAddr) -> bool {
+        self.node == Some(node) && self.address == address && !self.shared
+    }
+}
+
 impl State {
     /// Opens a listening socket. The caller has checked that the address is the host's own.
     pub(crate) fn open_acceptor(

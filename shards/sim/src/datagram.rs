@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 
-use shards_runtime::{BindOptions, Completion, Token};
+use shards_runtime::{BindOptions, Completion, Icmp, Token};
 
 use crate::address;
 use crate::connect::{AcceptorOwner as SocketOwner, spread};
@@ -18,7 +18,7 @@ const DATAGRAM_BYTES_MAX: usize = 65_507;
 /// The most segments of one send (`UDP_MAX_SEGMENTS`).
 const SEGMENTS_MAX: usize = 64;
 
-/// The most bytes that wait at one socket; what comes then is lost.
+/// The most bytes that wait at one socket unless it asked for more; what comes then is lost.
 const QUEUE_BYTES_MAX: usize = 212_992;
 
 pub(crate) struct DatagramSocket {
@@ -27,6 +27,10 @@ pub(crate) struct DatagramSocket {
     pub(crate) address: SocketAddr,
     shared: bool,
     v6_only: bool,
+    reports_icmp: bool,
+    queue_bytes_max: usize,
+    /// Datagrams that found the queue full, and that nobody was told of yet.
+    overflowed: u64,
     pub(crate) queue: VecDeque<(SocketAddr, Vec<u8>)>,
     queue_bytes: usize,
     pub(crate) receiving: Option<Token>,
@@ -36,6 +40,8 @@ pub(crate) struct DatagramSocket {
 /// One datagram under way.
 #[derive(Clone, Debug)]
 pub(crate) struct Datagram {
+    /// The socket that sent it.
+    sender: u64,
     /// The node it came from; `None` is outside.
     host: Option<usize>,
     from: SocketAddr,
@@ -68,6 +74,12 @@ impl State {
             address,
             shared: options.shared,
             v6_only: options.v6_only,
+            reports_icmp: options.reports_icmp,
+            queue_bytes_max: match options.receive_queue_bytes {
+                0 => QUEUE_BYTES_MAX,
+                bytes => bytes as usize,
+            },
+            overflowed: 0,
             queue: VecDeque::new(),
             queue_bytes: 0,
             receiving: None,
@@ -103,10 +115,11 @@ impl State {
             _ => socket.address,
         };
         if payload.is_empty() {
-            self.send_datagram(Datagram { host, from, to, payload: Vec::new() });
+            self.send_datagram(Datagram { sender: id, host, from, to, payload: Vec::new() });
         }
         for segment in payload.chunks(size) {
-            self.send_datagram(Datagram { host, from, to, payload: segment.to_vec() });
+            let payload = segment.to_vec();
+            self.send_datagram(Datagram { sender: id, host, from, to, payload });
         }
         Ok(payload.len())
     }
@@ -129,17 +142,36 @@ impl State {
     }
 
     pub(crate) fn datagram_arrives(&mut self, datagram: Datagram) {
-        let Datagram { host, from, to, payload } = datagram;
-        let Some(id) = self.find_datagram_socket(address::reaches(to.ip(), host), from, to) else {
+        let Datagram { sender, host, from, to, payload } = datagram;
+        let reached = address::reaches(to.ip(), host);
+        let Some(id) = self.find_datagram_socket(reached, from, to) else {
+            // A node answers for a port that nobody has; hosts outside say nothing.
+            if reached.is_some() {
+                let due_ns = self.now_ns + self.faults.latency_us_min * 1_000;
+                self.schedule(due_ns, Event::PortUnreachable { sender, to });
+            }
             return;
         };
         let socket = self.datagrams.get_mut(&id).expect("it was just found");
-        if socket.queue_bytes + payload.len() > QUEUE_BYTES_MAX {
+        if socket.queue_bytes + payload.len() > socket.queue_bytes_max {
+            socket.overflowed += 1;
             return;
         }
         socket.queue_bytes += payload.len();
         socket.queue.push_back((address::as_seen_by(socket.address, from), payload));
         self.pump_datagrams(id);
+    }
+
+    /// The answer to a datagram for a port that nobody has.
+    pub(crate) fn port_unreachable(&mut self, sender: u64, to: SocketAddr) {
+        let Some(socket) = self.datagrams.get(&sender).filter(|it| it.reports_icmp) else { return };
+        let SocketOwner::Machine { machine, socket: descriptor } = socket.owner else { return };
+        let Some(token) = socket.receiving else { return };
+        let peer = address::as_seen_by(socket.address, to);
+        let (kind, code) = if to.is_ipv4() { (3, 3) } else { (1, 4) };
+        let icmp = Icmp { kind, code, data: 0 };
+        let completion = Completion::Icmp { token, peer, icmp };
+        self.complete(machine, Some(descriptor), Lane::Other, completion);
     }
 
     /// Hands a machine's socket what waits for it.
@@ -179,7 +211,10 @@ impl State {
         }
         let (peer, mut payload) = self.take_datagram(id).expect("the queue is not empty");
         let segment_size = self.join(id, peer, &mut payload);
-        let buffer = self.machines[machine].datagram_pool.take(payload);
+        let overflowed =
+            self.datagrams.get_mut(&id).map_or(0, |it| std::mem::take(&mut it.overflowed));
+        self.machines[machine].counters.datagrams_overflowed += overflowed;
+        let buffer = self.machines[machine].datagram_pool.take_datagram(&payload);
         let completion = Completion::ReceivedFrom { token, peer, buffer, segment_size };
         self.complete(machine, Some(socket), Lane::Receiving, completion);
         true

@@ -6,6 +6,7 @@ use std::io;
 pub(crate) const ENFILE: i32 = 23;
 pub(crate) const EPIPE: i32 = 32;
 pub(crate) const EMSGSIZE: i32 = 90;
+pub(crate) const EAFNOSUPPORT: i32 = 97;
 pub(crate) const EADDRINUSE: i32 = 98;
 pub(crate) const EADDRNOTAVAIL: i32 = 99;
 pub(crate) const ECONNABORTED: i32 = 103;

@@ -85,6 +85,10 @@ fn note(trace: &mut Trace, completion: &Completion<SimBuffer>) {
         Completion::Connected { token, result: Ok(socket) } => (10, token, u64::from(socket.0)),
         Completion::Connected { token, result: Err(error) } => (11, token, number(error)),
         Completion::Closed { token } => (12, token, 0),
+        Completion::Icmp { token, peer, icmp } => {
+            let said = u64::from(icmp.kind) << 24 | u64::from(icmp.code) << 16;
+            (13, token, said | u64::from(peer.port()))
+        }
     };
     trace.word(kind << 56 | u64::from(token.slot));
     trace.word(u64::from(token.generation));

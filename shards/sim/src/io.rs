@@ -8,7 +8,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use shards_runtime::{
-    BindOptions, Completion, End, Io, IoCounters, Op, PIECES_PER_SEND_MAX, ShardId, Socket, Token,
+    BindOptions, Completion, End, Forward, Io, IoCounters, Op, PIECES_PER_SEND_MAX, ShardId,
+    Socket, Token,
 };
 
 use crate::address;
@@ -62,6 +63,19 @@ impl Io for SimIo {
         let machine = &mut state.machines[self.id];
         machine.check(token, &op);
         machine.submitted.push(Asked::Op(token, op));
+    }
+
+    fn forward(&mut self, datagram: Forward<SimBuffer>) {
+        let state = &mut *self.world.state.borrow_mut();
+        let machine = &mut state.machines[self.id];
+        machine.counters.forwards += 1;
+        let descriptor = machine.descriptor(datagram.socket.0);
+        let open = descriptor.is_some_and(|it| !it.close_asked);
+        if open {
+            machine.submitted.push(Asked::Forward(datagram));
+        } else {
+            machine.counters.forwards_failed += 1;
+        }
     }
 
     fn wait(&mut self, until: Option<Instant>, completions: &mut Vec<Completion<SimBuffer>>) {
@@ -176,7 +190,7 @@ impl Machine {
                 assert!(count <= PIECES_PER_SEND_MAX, "a send of {count} pieces");
                 (*socket, false)
             }
-            Op::Connect(_) => return self.tenants.start_connect(token),
+            Op::Connect(_) | Op::ConnectFrom { .. } => return self.tenants.start_connect(token),
             Op::CancelConnect => return,
         };
         let descriptor = self.descriptor(socket.0);
@@ -206,6 +220,7 @@ impl State {
         for asked in std::mem::take(&mut self.machines[machine].submitted) {
             match asked {
                 Asked::Op(token, op) => self.begin(machine, token, op),
+                Asked::Forward(datagram) => self.forward(machine, datagram),
                 Asked::Doorbell(sibling) => self.ring(machine, sibling),
             }
         }
@@ -218,6 +233,15 @@ impl State {
             Some(sibling) => sibling.rung = true,
             None => *self.doorbells.entry((node, sibling)).or_default() += 1,
         }
+    }
+
+    fn forward(&mut self, machine: usize, datagram: Forward<SimBuffer>) {
+        let Forward { socket: Socket(socket), to, buffer, .. } = datagram;
+        let Some(id) = self.number_of(machine, socket) else { return };
+        let sent = self.send_datagrams(id, to, &buffer, None);
+        let counters = &mut self.machines[machine].counters;
+        counters.forward_sends += 1;
+        counters.forwards_failed += u64::from(sent.is_err());
     }
 
     fn begin(&mut self, machine: usize, token: Token, op: Op) {
@@ -264,13 +288,54 @@ impl State {
                 let node = self.machines[machine].node;
                 let port = self.ephemeral_port();
                 let from = SocketAddr::new(address::source(node, to.ip()), port);
-                let owner = Owner::Connecting { machine, token };
-                let connection = self.start_connect(owner, Some(node), from, to);
-                self.machines[machine].connecting.push((token, connection));
+                self.connect(machine, token, (from, to));
             }
+            Op::ConnectFrom { from, to } => self.connect_from(machine, token, (from, to)),
             Op::CancelConnect => self.cancel_connect(machine, token),
             Op::Close(Socket(socket)) => self.close(machine, token, socket),
         }
+    }
+
+    fn connect(&mut self, machine: usize, token: Token, (from, to): (SocketAddr, SocketAddr)) {
+        let node = self.machines[machine].node;
+        let owner = Owner::Connecting { machine, token };
+        let connection = self.start_connect(owner, Some(node), from, to);
+        self.machines[machine].connecting.push((token, connection));
+    }
+
+    fn connect_from(
+        &mut self,
+        machine: usize,
+        token: Token,
+        (mut from, to): (SocketAddr, SocketAddr),
+    ) {
+        let node = self.machines[machine].node;
+        if from.ip().is_unspecified() {
+            from.set_ip(address::source(node, to.ip()));
+        }
+        if from.port() == 0 {
+            from.set_port(self.ephemeral_port());
+        }
+        let refused = if from.is_ipv4() != to.is_ipv4() {
+            Some(errno::EAFNOSUPPORT)
+        } else if !address::is_local(from.ip(), node) || self.is_connected(node, from, to) {
+            Some(errno::EADDRNOTAVAIL)
+        } else if self.acceptors.values().any(|it| it.keeps_from_others(node, from)) {
+            Some(errno::EADDRINUSE)
+        } else {
+            None
+        };
+        match refused {
+            Some(number) => self.connect_failed(machine, token, number),
+            None => self.connect(machine, token, (from, to)),
+        }
+    }
+
+    /// Whether a connection between these two addresses is there already.
+    fn is_connected(&self, node: usize, from: SocketAddr, to: SocketAddr) -> bool {
+        self.connections
+            .values()
+            .any(|it| it.host == Some(node) && it.sides[0].address == from && it.to == to)
     }
 
     fn number_of(&mut self, machine: usize, socket: u32) -> Option<u64> {

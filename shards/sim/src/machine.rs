@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shards_runtime::{Completion, Gather, IoCounters, Op, ShardId, Socket, Token};
+use shards_runtime::{Completion, Forward, Gather, IoCounters, Op, ShardId, Socket, Token};
 
 use crate::buffer::{Pool, SimBuffer};
 use crate::check::Tenants;
@@ -48,6 +48,7 @@ pub(crate) struct Machine {
 
 pub(crate) enum Asked {
     Op(Token, Op),
+    Forward(Forward<SimBuffer>),
     Doorbell(ShardId),
 }
 

@@ -214,6 +214,8 @@ pub(crate) enum Event {
     Break { connection: u64 },
     /// A datagram arrives.
     Datagram(Datagram),
+    /// A socket's host learns that nobody has the port that a datagram was for.
+    PortUnreachable { sender: u64, to: std::net::SocketAddr },
     /// A socket's pause is over.
     Retry { machine: usize, socket: u32 },
 }
@@ -287,6 +289,7 @@ impl State {
             Event::Fail { connection, side, errno } => self.fail(connection, side, errno),
             Event::Break { connection } => self.break_connection(connection),
             Event::Datagram(datagram) => self.datagram_arrives(datagram),
+            Event::PortUnreachable { sender, to } => self.port_unreachable(sender, to),
             Event::Retry { machine, socket } => self.pump(machine, socket),
         }
     }

@@ -213,6 +213,7 @@ impl<I: Io> Service<I> for Server {
             // The acceptor goes on by itself; the rest was never asked for.
             Completion::AcceptFailed { .. }
             | Completion::ReceivedFrom { .. }
+            | Completion::Icmp { .. }
             | Completion::Connected { .. } => {}
         }
         assert!(self.out.is_empty(), "what was written for a connection is sent");

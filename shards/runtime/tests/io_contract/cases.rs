@@ -122,6 +122,45 @@ pub fn a_given_up_connect_is_answered_once<H: Harness>(it: &mut Driver<H>) {
     assert_eq!(it.connected.len(), ATTEMPTS, "one answer for each");
 }
 
+pub fn a_connection_comes_from_where_it_was_told<H: Harness>(it: &mut Driver<H>) {
+    let (to, far_token, far) = it.listen(0);
+    it.submit(far_token, Op::Accept(far));
+    let options = BindOptions { shared: true, ..BindOptions::default() };
+    let any = SocketAddr::from((LOOPBACK, 0));
+    let (near, from) = it.io().listen(any, options).unwrap();
+    let (near_token, token) = (it.token(), it.token());
+    it.submit(near_token, Op::Accept(near));
+    it.submit(token, Op::ConnectFrom { from, to });
+    it.until("both ends", |it| !it.accepted.is_empty() && !it.connected.is_empty());
+    let (far_end, peer) = it.accepted.pop_front().unwrap();
+    assert_eq!(peer, from);
+    let near_end = it.connected.pop_front().unwrap().1.unwrap();
+    it.send(token, near_end, b"from there");
+    let far_end_token = it.token();
+    it.receive(far_end_token, far_end);
+    it.until("bytes", |it| it.received_of(far_end_token) == b"from there");
+    // Whoever listens there still does.
+    let caller = it.token();
+    it.submit(caller, Op::Connect(from));
+    it.until("a second one", |it| !it.accepted.is_empty() && !it.connected.is_empty());
+    // And the same connection cannot be there twice.
+    let (_, connected) = it.connected.pop_front().unwrap();
+    connected.unwrap();
+    let again = it.token();
+    it.submit(again, Op::ConnectFrom { from, to });
+    it.until("a refusal", |it| !it.connected.is_empty());
+    assert_eq!(it.connected[0], (again.slot, Err(ErrorKind::AddrNotAvailable)));
+}
+
+pub fn an_address_of_nobody_is_no_place_to_connect_from<H: Harness>(it: &mut Driver<H>) {
+    let (to, _, _) = it.listen(0);
+    let token = it.token();
+    let from: SocketAddr = "192.0.2.1:0".parse().unwrap();
+    it.submit(token, Op::ConnectFrom { from, to });
+    it.until("an answer", |it| !it.connected.is_empty());
+    assert_eq!(it.connected[0], (token.slot, Err(ErrorKind::AddrNotAvailable)));
+}
+
 pub fn a_large_send_waits_for_its_reader<H: Harness>(it: &mut Driver<H>) {
     let ((one, one_socket), (two, two_socket)) = it.pair();
     let bytes = pattern(H::LARGE_BYTES);
@@ -303,48 +342,6 @@ pub fn held_buffers_keep_their_bytes<H: Harness>(it: &mut Driver<H>) {
     it.until("all of it", |it| it.received_of(two).len() == H::LARGE_BYTES && !it.sent.is_empty());
     assert!(it.received_of(two) == bytes, "the bytes differ");
     assert!(it.ended.is_empty(), "the service never sees that buffers ran out");
-}
-
-pub fn datagrams_go_both_ways<H: Harness>(it: &mut Driver<H>) {
-    let any = SocketAddr::from((LOOPBACK, 0));
-    let (one_socket, one_address) = it.io().bind(any, BindOptions::default()).unwrap();
-    let (two_socket, two_address) = it.io().bind(any, BindOptions::default()).unwrap();
-    let (one, two) = (it.token(), it.token());
-    it.submit(one, Op::RecvFrom(one_socket));
-    it.submit(two, Op::RecvFrom(two_socket));
-    let datagram = |socket, to, bytes: &'static [u8]| Op::SendTo {
-        socket,
-        to,
-        payload: gather(vec![Piece::Static(&bytes[..4]), Piece::Static(&bytes[4..])]),
-        segment_size: None,
-    };
-    it.submit(one, datagram(one_socket, two_address, b"ping two"));
-    it.until("the first", |it| !it.datagrams.is_empty());
-    assert_eq!(it.datagrams.pop_front().unwrap(), (one_address, b"ping two".to_vec()));
-    it.submit(two, datagram(two_socket, one_address, b"pong one"));
-    it.until("the second", |it| !it.datagrams.is_empty() && it.sent.len() == 2);
-    assert_eq!(it.datagrams.pop_front().unwrap(), (two_address, b"pong one".to_vec()));
-    assert_eq!(it.sent, [(one.slot, Ok(8)), (two.slot, Ok(8))]);
-    it.close(one, one_socket);
-    it.close(two, two_socket);
-}
-
-pub fn datagrams_in_segments<H: Harness>(it: &mut Driver<H>) {
-    let any = SocketAddr::from((LOOPBACK, 0));
-    let (socket, address) = it.io().bind(any, BindOptions::default()).unwrap();
-    let token = it.token();
-    it.submit(token, Op::RecvFrom(socket));
-    let bytes = pattern(1_050);
-    let payload = gather(vec![Piece::Owned(Bytes::from(bytes.clone()))]);
-    let segment_size = Some(100);
-    it.submit(token, Op::SendTo { socket, to: address, payload, segment_size });
-    it.until("eleven", |it| it.datagrams.len() == 11 && !it.sent.is_empty());
-    let sizes: Vec<usize> = it.datagrams.iter().map(|(_, payload)| payload.len()).collect();
-    assert_eq!(sizes, [100, 100, 100, 100, 100, 100, 100, 100, 100, 100, 50]);
-    let joined: Vec<u8> = it.datagrams.drain(..).flat_map(|(_, payload)| payload).collect();
-    assert_eq!(joined, bytes);
-    assert_eq!(it.sent, [(token.slot, Ok(1_050))]);
-    it.close(token, socket);
 }
 
 pub fn a_wait_ends_at_its_time<H: Harness>(it: &mut Driver<H>) {

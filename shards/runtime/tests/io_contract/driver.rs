@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use shards_runtime::{
-    BindOptions, COMPLETIONS_PER_WAIT_MAX, Completion, End, Gather, Io, Op, Piece, Socket, Token,
+    BindOptions, COMPLETIONS_PER_WAIT_MAX, Completion, End, Gather, HEADROOM_BYTES, Icmp, Io, Op,
+    Piece, ReceiveBuffer, Socket, TAILROOM_BYTES, Token,
 };
 
 /// A machine, and how to let time pass on it.
@@ -49,6 +50,11 @@ pub struct Driver<H: Harness> {
     pub held: Vec<(u32, BufferOf<H>)>,
     pub received: BTreeMap<u32, Vec<u8>>,
     pub datagrams: VecDeque<(SocketAddr, Vec<u8>)>,
+    /// Whether datagrams are kept in `kept`, cut into segments with room, instead of noted.
+    pub keep: bool,
+    /// By token slot, with who sent it.
+    pub kept: VecDeque<(u32, SocketAddr, BufferOf<H>)>,
+    pub icmps: VecDeque<(u32, SocketAddr, Icmp)>,
     pub accepted: VecDeque<(Socket, SocketAddr)>,
     pub connected: VecDeque<(u32, Result<Socket, io::ErrorKind>)>,
     pub sent: VecDeque<(u32, Result<usize, io::ErrorKind>)>,
@@ -66,6 +72,9 @@ impl<H: Harness> Driver<H> {
             held: Vec::new(),
             received: BTreeMap::new(),
             datagrams: VecDeque::new(),
+            keep: false,
+            kept: VecDeque::new(),
+            icmps: VecDeque::new(),
             accepted: VecDeque::new(),
             connected: VecDeque::new(),
             sent: VecDeque::new(),
@@ -185,7 +194,21 @@ impl<H: Harness> Driver<H> {
                 }
                 slot(token)
             }
-            Completion::ReceivedFrom { token, peer, buffer, segment_size } => {
+            Completion::ReceivedFrom { token, peer, buffer, segment_size } if self.keep => {
+                let kept = &mut self.kept;
+                buffer.segments(segment_size, HEADROOM_BYTES, |segment| {
+                    kept.push_back((token.slot, peer, segment));
+                });
+                slot(token)
+            }
+            Completion::Icmp { token, peer, icmp } => {
+                self.icmps.push_back((token.slot, peer, icmp));
+                slot(token)
+            }
+            Completion::ReceivedFrom { token, peer, mut buffer, segment_size } => {
+                let (room, data) = buffer.with_room();
+                assert!(data.start >= HEADROOM_BYTES, "no room before a datagram");
+                assert!(room.len() - data.end >= TAILROOM_BYTES, "no room behind a datagram");
                 let size = segment_size.map_or(buffer.len(), usize::from).max(1);
                 let datagrams = buffer.chunks(size).map(|payload| (peer, payload.to_vec()));
                 self.datagrams.extend(datagrams);

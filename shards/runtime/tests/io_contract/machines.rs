@@ -38,10 +38,15 @@ pub fn with_faults(seed: u64) -> Driver<Simulated> {
     simulated(seed, faults)
 }
 
-/// The real machine, with few buffers so that they run out.
+/// The real machine, with few buffers so that they run out, and joined datagrams.
 pub fn ring() -> Driver<UringIo> {
     let group = RingGroup::new(2).expect("an eventfd for each participant");
-    let config = RingConfig { stream_buffers_count: 32, ..RingConfig::default() };
+    let config = RingConfig {
+        stream_buffers_count: 32,
+        datagram_buffers_count: 32,
+        udp_gro: true,
+        ..RingConfig::default()
+    };
     Driver::new(group.open(ShardId(0), config).expect("a kernel with io_uring"))
 }
 

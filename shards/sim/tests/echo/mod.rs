@@ -106,7 +106,9 @@ impl Echo {
             Completion::Closed { token } => {
                 assert!(self.connections.remove(&token.slot).unwrap().closing);
             }
-            Completion::Connected { .. } | Completion::ReceivedFrom { .. } => unreachable!(),
+            Completion::Connected { .. }
+            | Completion::ReceivedFrom { .. }
+            | Completion::Icmp { .. } => unreachable!(),
         }
     }
 
