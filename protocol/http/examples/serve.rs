@@ -13,9 +13,9 @@
 //! | `/echo` | a WebSocket that says everything again |
 //! | any other | a file under the root, with `ETag`, conditions and ranges |
 //!
-//! Where to read on: `serve/server.rs` is the service that a shard runs, `serve/http.rs` drives the
-//! request decoder, `serve/answer.rs` decides and writes answers, `serve/echo.rs` drives the
-//! WebSocket decoder. Every limit is a constant in `serve/limits.rs`.
+//! Where to read on: `serve/site.rs` is the table of routes and what they answer, `serve/driver.rs`
+//! the service that a shard runs: it brings sockets and `protocol_http::server` together. Limits
+//! are in `serve/limits.rs`.
 
 #[path = "serve/mod.rs"]
 mod serve;

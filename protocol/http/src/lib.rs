@@ -81,6 +81,7 @@ mod range;
 mod request;
 mod response;
 mod selection;
+pub mod server;
 mod status;
 mod step;
 mod target;

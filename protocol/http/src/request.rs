@@ -116,6 +116,11 @@ impl RequestDecoder {
         matches!(self.state, State::Closed | State::Failed(_))
     }
 
+    /// Heads read so far.
+    pub(crate) fn heads_count(&self) -> u32 {
+        self.heads_count
+    }
+
     /// Changes the body limit for the present message, in payload bytes still to come. Called
     /// after its head: a long upload is refused by the first step *behind* the head, so that a
     /// service can still take it (`u64::MAX` for a live source).

@@ -81,6 +81,19 @@ pub struct Refused {
 }
 
 impl Refused {
+    /// A request that does not come in time.
+    pub const TIMEOUT: Refused =
+        Refused::new(Status::REQUEST_TIMEOUT, "the request takes too long");
+    /// An answer that is not there in time.
+    pub const UNAVAILABLE: Refused =
+        Refused::new(Status::SERVICE_UNAVAILABLE, "there is no answer at the moment");
+    /// More connections than are served.
+    pub const TOO_MANY_CONNECTIONS: Refused =
+        Refused::new(Status::SERVICE_UNAVAILABLE, "too many connections");
+    /// More requests than an address may make.
+    pub const TOO_MANY_REQUESTS: Refused =
+        Refused::new(Status::TOO_MANY_REQUESTS, "too many requests");
+
     pub(crate) const fn new(status: Status, reason: &'static str) -> Refused {
         Refused { status, reason }
     }

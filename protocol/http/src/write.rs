@@ -47,6 +47,11 @@ impl<'o> ResponseWriter<'o> {
         ResponseWriter { out }
     }
 
+    /// Goes on with a head whose first lines are in `out`.
+    pub(crate) fn append_to(out: &'o mut Vec<u8>) -> ResponseWriter<'o> {
+        ResponseWriter { out }
+    }
+
     /// `Name: value`.
     pub fn header(&mut self, name: &str, value: impl AsRef<[u8]>) -> &mut Self {
         push_header(name, b": ", value.as_ref(), self.out);

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use protocol_ws::{Opcode, write_frame};
-use serve::{Files, Server, limits};
+use serve::{Files, Server, Site, limits};
 use shards_mesh::mesh;
 use shards_runtime::{BindOptions, Io, Shard, ShardId};
 use shards_sim::{Chance, Faults, MachineId, Peer, Prng, SimIo, World};
@@ -34,7 +34,7 @@ impl Host {
         let machine = io.id();
         let address = SocketAddr::new(World::node_address(0), 80);
         let (acceptor, _) = io.listen(address, BindOptions::default()).unwrap();
-        let server = Server::new(acceptor, CONNECTIONS_MAX, Arc::new(Files::default()));
+        let server = Server::new(acceptor, CONNECTIONS_MAX, Site::new(Arc::new(Files::default())));
         let port = mesh(2, 1).swap_remove(0);
         Host { shard: Shard::new(io, port, server), world, machine, address }
     }
@@ -124,7 +124,7 @@ fn too_many_connections() {
     assert_eq!(host.shard.service().connections_count(), open);
     let told = crowd.iter_mut().map(text).filter(|answer| answer.contains(" 503 "));
     assert_eq!(told.count(), limits::CONNECTIONS_SPARE);
-    host.run(limits::LINGER + milliseconds(100));
+    host.run(limits::settings().linger + milliseconds(100));
     assert_eq!(host.shard.service().connections_count(), CONNECTIONS_MAX);
     drop((crowd, peers));
     host.assert_nothing_left();
@@ -172,8 +172,8 @@ fn a_client_that_never_reads_costs_a_bounded_amount() {
         host.run(milliseconds(1));
     }
     // What the kernels hold, and the input's bound with what arrived before the pause.
-    assert!(written_bytes < limits::INPUT_BYTES_MAX + 64 * 1024, "{written_bytes}");
-    host.run(limits::SEND + milliseconds(100));
+    assert!(written_bytes < limits::settings().input_bytes_max + 64 * 1024, "{written_bytes}");
+    host.run(limits::settings().send + milliseconds(100));
     while !peer.read(1 << 20).is_empty() {
         host.run(milliseconds(10));
     }

@@ -33,6 +33,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use smallvec::SmallVec;
 
+use crate::SendBuffer;
 use crate::datagram::{Forward, Icmp, ReceiveBuffer};
 
 /// The most completions that one [`Io::wait`] hands out, so that a tick stays bounded.
@@ -80,6 +81,8 @@ pub enum Piece {
     },
     /// Memory that belongs to this send alone: a response head, a small body.
     Owned(Bytes),
+    /// Memory that belongs to this send alone and comes back to its shard's pool.
+    Buffer(SendBuffer),
     /// Text of the program.
     Static(&'static [u8]),
 }
@@ -91,6 +94,7 @@ impl Piece {
         match self {
             Piece::Shared { block, start, end } => &block[*start as usize..*end as usize],
             Piece::Owned(bytes) => bytes,
+            Piece::Buffer(buffer) => buffer.as_slice(),
             Piece::Static(bytes) => bytes,
         }
     }

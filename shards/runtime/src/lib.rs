@@ -12,6 +12,7 @@ mod context;
 mod datagram;
 mod io;
 mod placement;
+mod send_buffer;
 mod shard;
 mod slab;
 mod wheel;
@@ -23,6 +24,7 @@ pub use io::{
     PIECES_PER_SEND_MAX, Piece, ShardId, Socket, Token,
 };
 pub use placement::{Placement, Shards, pin};
+pub use send_buffer::{SendBuffer, SendBuffers};
 pub use shard::{Load, MESSAGES_PER_TICK_MAX, Service, Shard, TIMERS_PER_TICK_MAX};
 pub use slab::Slab;
 pub use wheel::{SLOT_MS, Wheel};

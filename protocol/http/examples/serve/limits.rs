@@ -1,6 +1,8 @@
-//! Every bound of the server in one place, and what happens at it.
+//! Every bound of the server that is not the machine's own, and what happens at it.
 
 use std::time::Duration;
+
+use protocol_http::server::{AddressLimits, Settings};
 
 /// Connections of one shard: what comes beyond is answered 503. Some of the machine's sockets are
 /// kept for those answers and for the acceptor.
@@ -11,32 +13,33 @@ pub fn connections_max(sockets_max: u32) -> usize {
 /// Connections beyond the limit that can be told so at the same time; further ones are closed.
 pub const CONNECTIONS_SPARE: usize = 64;
 
-/// Bytes of unread requests that may wait while an answer is being sent. Beyond it receiving
-/// pauses, and TCP holds the client back.
-pub const INPUT_BYTES_MAX: usize = 64 * 1024;
-
-/// Once a send has so many bytes no further request is looked at until the client has taken them.
-pub const OUTPUT_BYTES_MAX: usize = 256 * 1024;
+/// Longest body that is counted: 413 beyond.
+pub const BODY_BYTES_MAX: u64 = 1 << 20;
 
 /// Longest message that is echoed: 1009 beyond.
 pub const MESSAGE_BYTES_MAX: u64 = 1 << 20;
 
-/// Between two requests: closed without a word.
-pub const IDLE: Duration = Duration::from_secs(60);
-
-/// From the first byte of a request to its last: 408. A byte now and then does not help.
-pub const REQUEST: Duration = Duration::from_secs(10);
-
-/// For a send to be taken: closed.
-pub const SEND: Duration = Duration::from_secs(30);
+/// How much of a file one send carries at most, beside other answers.
+pub const BLOCK_BYTES_MAX: u32 = 256 * 1024;
 
 /// For a WebSocket to say something: pinged, and after the same time again closed.
 pub const SILENCE: Duration = Duration::from_secs(30);
-
-/// For a refused client that still sends to read why: closed.
-pub const LINGER: Duration = Duration::from_secs(1);
 
 /// Files of the root, and their bytes together: the server does not start beyond.
 pub const FILES_COUNT_MAX: usize = 10_000;
 /// See [`FILES_COUNT_MAX`].
 pub const FILES_BYTES_MAX: u64 = 256 << 20;
+
+/// Times and sizes of a connection.
+pub fn settings() -> Settings {
+    Settings::default()
+}
+
+/// What one address may have of a shard. Generous: one load generator is one address.
+pub fn addresses() -> AddressLimits {
+    AddressLimits {
+        connections_max: 50_000,
+        requests_per_second_max: 10_000_000,
+        ..AddressLimits::default()
+    }
+}

@@ -1,13 +1,9 @@
 //! The server without its command line, so that tests start it too.
 
-mod answer;
-mod connection;
+mod driver;
 mod echo;
 mod files;
-mod http;
 pub mod limits;
-mod output;
-mod server;
 mod site;
 
 use std::io;
@@ -19,8 +15,9 @@ use shards_mesh::mesh;
 use shards_ring::{RingConfig, RingGroup};
 use shards_runtime::{BindOptions, Io, Placement, Shard, Shards};
 
+pub use driver::Server;
 pub use files::Files;
-pub use server::Server;
+pub use site::Site;
 
 /// What the command line says.
 pub struct Settings {
@@ -58,7 +55,7 @@ pub fn start(settings: &Settings) -> io::Result<(SocketAddr, Shards)> {
         let options = BindOptions { shared: true, ..BindOptions::default() };
         let (acceptor, _) = io.listen(address, options)?;
         let port = ports.lock().expect("nobody panics here")[shard.index()].take();
-        let server = Server::new(acceptor, connections_max, Arc::clone(&files));
+        let server = Server::new(acceptor, connections_max, Site::new(Arc::clone(&files)));
         Ok(Shard::new(io, port.expect("a shard starts once"), server))
     })?;
     Ok((address, shards))

@@ -1,0 +1,232 @@
+//! The service that each shard runs: what the machine under it reports goes to the connection that
+//! it is about, and what the connection wants is asked of the machine.
+//!
+//! *Invariant:* a connection's slot is free when the machine has said `Closed`, and not before.
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use protocol_http::Refused;
+use protocol_http::server::{
+    Action, Addresses, Connection, Event, Expired, Part, ReceiveEnd, Server as Http,
+};
+use shards_runtime::{
+    Completion, Context, End, Gather, Io, Op, Piece, SendBuffers, Service, ShardId, Slab, Socket,
+    Token,
+};
+
+use super::limits;
+use super::site::{Block, Site, Visit};
+
+/// The acceptor's own token; no connection has that slot.
+const ACCEPTOR: Token = Token { slot: u32::MAX, generation: 0 };
+
+/// What every event comes with. The shards have nothing to say to each other.
+type Cx<'c, I> = Context<'c, I, Infallible>;
+
+/// One shard's server.
+pub struct Server {
+    acceptor: Socket,
+    slots: Slab<Slot>,
+    connections_max: usize,
+    addresses: Addresses,
+    http: Http<Block>,
+    buffers: SendBuffers,
+    site: Site,
+}
+
+/// What a connection is while it waits for its next event. It holds no buffer while it is idle.
+struct Slot {
+    socket: Socket,
+    peer: IpAddr,
+    /// Whether it counts among its address's.
+    is_counted: bool,
+    http: Connection,
+    visit: Visit,
+    /// When the timer's entry fires; an earlier deadline needs another entry.
+    armed: Option<Instant>,
+}
+
+const _: () = assert!(size_of::<Slot>() <= 400, "an idle connection is small");
+
+impl Server {
+    /// A server for what this listening socket accepts.
+    pub fn new(acceptor: Socket, connections_max: usize, site: Site) -> Server {
+        let buffers = SendBuffers::new();
+        Server {
+            acceptor,
+            // Each socket needs a token until it has closed, also one beyond the limits; how many
+            // there can be is the machine's own bound.
+            slots: Slab::new(u32::MAX as usize),
+            connections_max,
+            addresses: Addresses::new(limits::addresses()),
+            http: Http::new("serve", limits::settings()),
+            buffers,
+            site,
+        }
+    }
+
+    /// Connections that have not closed.
+    #[allow(dead_code, reason = "tests ask for it")]
+    pub fn connections_count(&self) -> usize {
+        self.slots.len()
+    }
+
+    fn accepted<I: Io>(&mut self, cx: &mut Cx<'_, I>, socket: Socket, peer: IpAddr) {
+        let now = cx.now();
+        let is_counted = self.addresses.connect(peer, now);
+        let before = self.slots.len();
+        let mut http = Connection::new(&self.http, now);
+        if before >= self.connections_max + limits::CONNECTIONS_SPARE {
+            http.kill();
+        } else if before >= self.connections_max || !is_counted {
+            http.refuse(&mut self.http, Refused::TOO_MANY_CONNECTIONS);
+        }
+        let visit = Visit::default();
+        let slot = Slot { socket, peer, is_counted, http, visit, armed: None };
+        let Ok(token) = self.slots.insert(slot) else {
+            unreachable!("there is a slot for every socket");
+        };
+        cx.submit(token, Op::Recv(socket));
+        self.settle(cx, token);
+    }
+
+    /// Goes through what came in, or what waits, as far as it gets.
+    fn work<I: Io>(&mut self, cx: &mut Cx<'_, I>, token: Token, received: &mut [u8]) {
+        let Some(slot) = self.slots.get_mut(token) else { return };
+        let Slot { http, visit, peer, .. } = slot;
+        visit.go_on(http, &mut self.http);
+        let mut input = http.input(received);
+        while let Some(event) = http.next(&mut self.http, &mut input) {
+            if matches!(event, Event::Request(_)) && !self.addresses.request(*peer, cx.now()) {
+                http.refuse(&mut self.http, Refused::TOO_MANY_REQUESTS);
+                continue;
+            }
+            self.site.handle(event, visit, http, &mut self.http);
+        }
+        if let Some(echo) = &mut visit.echo {
+            echo.work(http, &mut self.http, &mut input, cx.now());
+        }
+        http.keep(input);
+        self.settle(cx, token);
+    }
+
+    /// Ends the handling of an event: does what the connection wants, and sets the timer.
+    fn settle<I: Io>(&mut self, cx: &mut Cx<'_, I>, token: Token) {
+        let Some(slot) = self.slots.get_mut(token) else { return };
+        while let Some(action) = slot.http.poll(&mut self.http, cx.now()) {
+            let op = match action {
+                Action::Send => Op::Send(slot.socket, gather(&mut self.http, &self.buffers)),
+                Action::Pause => Op::Pause(slot.socket),
+                Action::Receive => Op::Recv(slot.socket),
+                Action::Close => Op::Close(slot.socket),
+            };
+            cx.submit(token, op);
+        }
+        // One entry of the timer at a time is enough where deadlines mostly move back.
+        let deadline = slot.http.deadline();
+        if slot.armed.is_none_or(|at| deadline < at) && !slot.http.is_closing() {
+            slot.armed = Some(deadline);
+            cx.arm(deadline, token);
+        }
+    }
+
+    fn timed_out<I: Io>(&mut self, cx: &mut Cx<'_, I>, token: Token) {
+        let now = cx.now();
+        let Some(slot) = self.slots.get_mut(token) else { return };
+        slot.armed = slot.armed.filter(|at| now < *at);
+        match slot.http.expired(&mut self.http, now) {
+            Expired::NotYet => {}
+            Expired::Request => slot.http.refuse(&mut self.http, Refused::TIMEOUT),
+            Expired::Answer => slot.http.refuse(&mut self.http, Refused::UNAVAILABLE),
+            Expired::Over => {
+                if let Some(echo) = &mut slot.visit.echo {
+                    echo.expired(&mut slot.http, &mut self.http, now);
+                }
+            }
+        }
+        self.settle(cx, token);
+    }
+
+    fn closed(&mut self, token: Token, now: Instant) {
+        if let Some(slot) = self.slots.remove(token)
+            && slot.is_counted
+        {
+            self.addresses.disconnect(slot.peer, now);
+        }
+    }
+}
+
+impl<I: Io> Service<I> for Server {
+    type Message = Infallible;
+
+    fn on_start(&mut self, cx: &mut Cx<'_, I>) {
+        cx.submit(ACCEPTOR, Op::Accept(self.acceptor));
+    }
+
+    fn on_completion(&mut self, cx: &mut Cx<'_, I>, completion: Completion<I::Buffer>) {
+        self.http.set_time(cx.wall_clock().as_secs());
+        match completion {
+            Completion::Accepted { socket, peer, .. } => self.accepted(cx, socket, peer.ip()),
+            Completion::Received { token, mut buffer } => self.work(cx, token, &mut buffer),
+            Completion::Sent { token, result } => {
+                let Some(slot) = self.slots.get_mut(token) else { return };
+                slot.http.sent(result.is_ok());
+                self.work(cx, token, &mut []);
+            }
+            Completion::Ended { token, end } => {
+                let Some(slot) = self.slots.get_mut(token) else { return };
+                slot.http.receive_ended(match end {
+                    End::Paused => ReceiveEnd::Paused,
+                    End::Eof => ReceiveEnd::Eof,
+                    End::Failed(_) => ReceiveEnd::Failed,
+                });
+                self.settle(cx, token);
+            }
+            Completion::Closed { token } => self.closed(token, cx.now()),
+            // The acceptor goes on by itself; the rest was never asked for.
+            Completion::AcceptFailed { .. }
+            | Completion::ReceivedFrom { .. }
+            | Completion::Icmp { .. }
+            | Completion::Connected { .. } => {}
+        }
+        debug_assert!(self.http.output().is_empty(), "what was written for a connection is sent");
+    }
+
+    fn on_message(&mut self, _: &mut Cx<'_, I>, _: ShardId, message: Infallible) {
+        match message {}
+    }
+
+    fn on_timer(&mut self, cx: &mut Cx<'_, I>, token: Token) {
+        self.http.set_time(cx.wall_clock().as_secs());
+        self.timed_out(cx, token);
+    }
+
+    fn on_tick_end(&mut self, _: &mut Cx<'_, I>) {}
+
+    fn deadline(&self) -> Option<Instant> {
+        None
+    }
+}
+
+/// Everything that was written, as one send.
+fn gather(http: &mut Http<Block>, buffers: &SendBuffers) -> Gather {
+    let output = http.output();
+    if output.is_text() {
+        let text = output.swap_text(buffers.take());
+        return Gather::from_iter([Piece::Buffer(buffers.fill(text))]);
+    }
+    let (text, parts) = output.take_parts();
+    let text = Rc::new(Bytes::from(text));
+    let piece = |part| match part {
+        Part::Text(range) => {
+            let (start, end) = (range.start as u32, range.end as u32);
+            Piece::Shared { block: Rc::clone(&text), start, end }
+        }
+        Part::Piece(Block { bytes, start, end }) => Piece::Shared { block: bytes, start, end },
+    };
+    parts.into_iter().map(piece).collect()
+}
