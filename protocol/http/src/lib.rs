@@ -65,6 +65,7 @@
 mod accept;
 mod body;
 mod byteranges;
+pub mod client;
 mod condition;
 mod cookie;
 mod cors;
