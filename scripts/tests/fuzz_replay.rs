@@ -42,6 +42,7 @@ replay![
     http_response,
     http_values,
     http_multipart,
+    http_client,
     icy_source,
     icy_strip,
     icy_values,

@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 
+use protocol_http::client::{Client, ClientRequest, ClientSettings, Input, Output, Url};
 use protocol_http::{
     ByteRanges, ContentCoding, Cookies, FormKind, Limits, MediaType, MultipartDecoder,
     MultipartLimits, MultipartStep, Preflight, Query, RequestDecoder, ResponseDecoder, Selection,
@@ -97,6 +98,48 @@ pub fn multipart(data: &[u8]) {
             later == earlier && matches!(later, Event::Head(text) if text == "the end")
         });
         (events, format!("{:?}", decoder.finish()))
+    });
+}
+
+/// Answers to a client: what it tells and does is the same however they were cut, and the exchange
+/// ends once. Redirects are handed out: what comes behind one that is followed answers the next
+/// request or nothing, and which of the two is a matter of time.
+#[allow(clippy::disallowed_methods, reason = "any instant will do to count from")]
+pub fn client(data: &[u8]) {
+    let now = std::time::Instant::now();
+    let url = Url::parse("http://h/").expect("it is a URL");
+    let _ = std::str::from_utf8(data).map(|text| {
+        if let Some(resolved) = url.resolve(text) {
+            assert_eq!(Url::parse(&resolved.to_string()), Some(resolved), "a URL reads back");
+        }
+    });
+    same_for_all_cuts(data, |cut| {
+        let settings =
+            ClientSettings { limits: small_limits(), redirects_max: 0, ..Default::default() };
+        let mut client = Client::new(settings);
+        client.request(now, ClientRequest::get(url.clone())).expect("it can be sent");
+        let Some(Output::Connect { connection, .. }) = client.poll() else {
+            unreachable!("it asks for a connection first")
+        };
+        client.handle(now, Input::Connected(connection));
+        let mut told = Vec::new();
+        let mut body = Vec::new();
+        for piece in pieces(data, cut) {
+            client.handle(now, Input::Received(connection, piece));
+            while let Some(output) = client.poll() {
+                match output {
+                    Output::Body { bytes, .. } => body.extend(bytes),
+                    Output::Send { connection, .. } => {
+                        client.handle(now, Input::Sent(connection));
+                    }
+                    output => told.push(format!("{output:?}")),
+                }
+            }
+        }
+        client.handle(now, Input::Ended(connection));
+        told.extend(std::iter::from_fn(|| client.poll()).map(|output| format!("{output:?}")));
+        assert_eq!((client.exchanges_count(), client.connections_count()), (0, 0));
+        (told, body)
     });
 }
 

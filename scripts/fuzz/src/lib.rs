@@ -26,6 +26,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "http_response", run: http::response },
     Target { name: "http_values", run: http::values },
     Target { name: "http_multipart", run: http::multipart },
+    Target { name: "http_client", run: http::client },
     Target { name: "icy_source", run: icy::source },
     Target { name: "icy_strip", run: icy::strip },
     Target { name: "icy_values", run: icy::values },
