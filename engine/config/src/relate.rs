@@ -142,16 +142,20 @@ fn mount_sizes(
     places: &Places,
     faults: &mut Vec<(Spot, String)>,
 ) {
-    let window_max = config.limits.window_bytes_max;
+    let window_max = config.limits.window_bytes_max as u64;
+    let window = mount.window_bytes as u64;
+    // A listener who asks for titles joins at one of them: some must stand in the window.
     let pairs = [
-        ("burst_bytes", mount.burst_bytes as u64, "window_bytes", mount.window_bytes as u64),
-        ("window_bytes", mount.window_bytes as u64, "limits.window_bytes_max", window_max as u64),
+        ("burst_bytes", mount.burst_bytes as u64, "window_bytes", window),
+        ("metaint", u64::from(mount.metaint), "half of window_bytes", window / 2),
+        ("window_bytes", window, "limits.window_bytes_max", window_max),
     ];
     for (key, value, bound_key, bound) in pairs {
         if value <= bound {
             continue;
         }
-        let set = [key, bound_key].into_iter().find(|k| places.of(section, index, k).is_some());
+        let bound_name = bound_key.trim_start_matches("half of ");
+        let set = [key, bound_name].into_iter().find(|k| places.of(section, index, k).is_some());
         if set.is_some() || section == MOUNT_DEFAULTS {
             let spot = (section, index, set.unwrap_or(key));
             faults.push((spot, format!("{key} {value} exceeds {bound_key}, {bound}")));

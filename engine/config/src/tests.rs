@@ -502,8 +502,12 @@ const BAD_INPUTS: &[(&str, &str)] = &[
         "f:3: mount.burst_bytes: burst_bytes 600000 exceeds window_bytes, 524288",
     ),
     (
-        "[[mount]]\nname = \"/a\"\nwindow_bytes = 20000",
-        "f:3: mount.window_bytes: burst_bytes 65535 exceeds window_bytes, 20000",
+        "[[mount]]\nname = \"/a\"\nwindow_bytes = 40000",
+        "f:3: mount.window_bytes: burst_bytes 65535 exceeds window_bytes, 40000",
+    ),
+    (
+        "[[mount]]\nname = \"/a\"\nmetaint = 300000",
+        "f:3: mount.metaint: metaint 300000 exceeds half of window_bytes, 262144",
     ),
     (
         "[mount_defaults]\nwindow_bytes = 600000\n[[mount]]\nname = \"/a\"",

@@ -232,7 +232,7 @@ impl Control {
             }
             Message::Stats(stats) => {
                 self.reports.take(from, stats);
-                self.note_peaks();
+                self.note_peaks(from);
                 self.pulls_due = true;
             }
             Message::Listeners { request, listeners } => {

@@ -1,5 +1,7 @@
 //! The [`View`] of this moment, from the tables.
 
+use shards_runtime::ShardId;
+
 use crate::control::Control;
 use crate::directory::{MountState, Running};
 use crate::view::{MountView, SourceView, View};
@@ -61,13 +63,13 @@ impl Control {
         }
     }
 
-    /// Keeps the largest number of listeners of each session. After each report.
-    pub(crate) fn note_peaks(&mut self) {
+    /// Keeps the largest number of listeners of each session. After each report of a shard.
+    pub(crate) fn note_peaks(&mut self, shard: ShardId) {
         let Control { directory, reports, .. } = self;
         for mount in directory.iter_mut() {
-            let at_home = reports.at_home(mount.id);
+            let peak = reports.at_home_peak(mount.id, shard);
             if let Some(running) = &mut mount.running {
-                running.listeners_peak = running.listeners_peak.max(at_home);
+                running.listeners_peak = running.listeners_peak.max(peak);
             }
         }
     }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use engine_node::{Counters, MountId, SessionId, SessionStats, ShardStats};
+use engine_node::{Counters, HomeStats, MountId, SessionId, SessionStats, ShardStats};
 use shards_runtime::ShardId;
 
 /// The last report of each shard, and what they add up to.
@@ -75,6 +75,16 @@ impl Reports {
         self.shards.iter().map(|shard| shard.at_home(mount)).sum()
     }
 
+    /// The most listeners at home on a mount since the report before the last one of `shard`, as
+    /// far as is known.
+    pub(crate) fn at_home_peak(&self, mount: MountId, shard: ShardId) -> u64 {
+        let of = |(index, report): (usize, &ShardReport)| match index == shard.index() {
+            true => report.home(mount).map_or(0, |home| home.listeners_peak),
+            false => report.at_home(mount),
+        };
+        self.shards.iter().enumerate().map(of).sum()
+    }
+
     /// Whether every shard has reported.
     pub(crate) fn is_complete(&self) -> bool {
         self.shards.iter().all(|shard| shard.last.is_some())
@@ -106,11 +116,15 @@ impl Reports {
 
 impl ShardReport {
     fn at_home(&self, mount: MountId) -> u64 {
-        let Some(stats) = &self.last else { return 0 };
-        // The shard lists its homes by mount number.
-        let Ok(row) = stats.homes.binary_search_by_key(&mount, |(home, _)| *home) else { return 0 };
         let left = self.left.get(&mount).copied().unwrap_or(0);
-        stats.homes[row].1.saturating_sub(left)
+        self.home(mount).map_or(0, |home| home.listeners_count.saturating_sub(left))
+    }
+
+    fn home(&self, mount: MountId) -> Option<&HomeStats> {
+        let homes = &self.last.as_ref()?.homes;
+        // The shard lists its homes by mount number.
+        let row = homes.binary_search_by_key(&mount, |home| home.mount).ok()?;
+        Some(&homes[row])
     }
 }
 

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use engine_config::Config;
 use engine_node::{
-    Counters, EndCause, ForwardedRequest, Message, MountId, PullOrder, Question, SessionId,
-    SessionStats, ShardStats, Snapshot, StreamOffer, Verdict,
+    Counters, EndCause, ForwardedRequest, HomeStats, Message, MountId, PullOrder, Question,
+    SessionId, SessionStats, ShardStats, Snapshot, StreamOffer, Verdict,
 };
 use hdrhistogram::Histogram;
 use protocol_icy::StreamInfo;
@@ -212,7 +212,12 @@ impl World {
     }
 
     fn stats(&mut self, shard: u16, homes: &[(&str, u64)], sessions: &[(SessionId, u64)]) {
-        let mut homes: Vec<_> = homes.iter().map(|(name, count)| (self.id(name), *count)).collect();
+        let home = |(name, count): &(&str, u64)| HomeStats {
+            mount: self.id(name),
+            listeners_count: *count,
+            listeners_peak: *count,
+        };
+        let mut homes: Vec<_> = homes.iter().map(home).collect();
         homes.sort_unstable();
         let row = |(session, bytes_sent): &(SessionId, u64)| SessionStats {
             session: *session,
@@ -221,7 +226,7 @@ impl World {
             slow_listeners: 0,
             bytes_read: 0,
         };
-        let clients_count = homes.iter().map(|(_, count)| *count).sum();
+        let clients_count = homes.iter().map(|home| home.listeners_count).sum();
         let stats = ShardStats {
             counters: Counters::default(),
             tick_us: Histogram::new_with_bounds(1, 1000, 2).expect("valid bounds"),

@@ -125,7 +125,7 @@ impl Node {
             hasty: true,
         };
         self.counters.listener_connections += 1;
-        *self.homes.entry(home).or_default() += 1;
+        self.come_home(home, 1);
         let longest_stay = self.longest_stay(home);
         let connection = self.connections.get_mut(token).expect("a live listener");
         connection.state = State::Listener(listener);
@@ -325,6 +325,14 @@ impl Node {
         {
             self.hasty.push_back(token);
         }
+    }
+
+    /// Adds listeners to the count of a home.
+    pub(crate) fn come_home(&mut self, home: MountId, listeners: u64) {
+        let count = self.homes.entry(home).or_default();
+        *count += listeners;
+        let peak = self.homes_peak.entry(home).or_default();
+        *peak = (*peak).max(*count);
     }
 
     /// Takes listeners off the count of a home.

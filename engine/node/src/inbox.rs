@@ -13,7 +13,7 @@ use crate::message::{EndCause, ListenerRow, Message, PullFailure, Verdict};
 use crate::mutant::mutant;
 use crate::node::Node;
 use crate::snapshot::{MountId, Session, SessionId, Snapshot};
-use crate::stats::{SessionStats, ShardStats};
+use crate::stats::{HomeStats, SessionStats, ShardStats};
 
 impl Node {
     /// Handles one message.
@@ -282,7 +282,7 @@ impl Node {
         }
         if moved > 0 {
             self.leave_home(from, moved);
-            *self.homes.entry(to).or_default() += moved;
+            self.come_home(to, moved);
         }
     }
 
@@ -324,8 +324,18 @@ impl Node {
             sources_count: self.sources.len() as u64,
             window_bytes,
             sessions: sessions.into_values().collect(),
-            homes: self.homes.iter().map(|(home, count)| (*home, *count)).collect(),
+            homes: self.take_homes(),
         }
+    }
+
+    /// Listeners at home on each mount, now and at most; the next count of the most begins.
+    fn take_homes(&mut self) -> Vec<HomeStats> {
+        let peaks = std::mem::replace(&mut self.homes_peak, self.homes.clone());
+        let row = |(mount, listeners_peak)| {
+            let listeners_count = self.homes.get(&mount).copied().unwrap_or(0);
+            HomeStats { mount, listeners_count, listeners_peak }
+        };
+        peaks.into_iter().map(row).collect()
     }
 
     /// Stops accepting; the rest has until the deadline.

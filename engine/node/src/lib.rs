@@ -36,4 +36,4 @@ pub use mutant::{Mutant, is_planted, plant};
 pub use node::{Acceptor, LogSink, Node};
 pub use proxy::{ProxyStep, forwarded_for, proxy_header};
 pub use snapshot::{MountEntry, MountId, Session, SessionId, Snapshot, Stream};
-pub use stats::{Counters, SessionStats, ShardStats};
+pub use stats::{Counters, HomeStats, SessionStats, ShardStats};

@@ -65,6 +65,8 @@ pub struct Node {
     pub(crate) routes: BTreeMap<MountId, Option<Session>>,
     /// Listeners at home on each mount.
     pub(crate) homes: BTreeMap<MountId, u64>,
+    /// The most that there were on each at one moment since the last report.
+    pub(crate) homes_peak: BTreeMap<MountId, u64>,
     /// Listeners that wait for their home to be routed somewhere.
     pub(crate) parked: BTreeMap<MountId, Vec<Token>>,
     pub(crate) dirty_sources: Vec<Token>,
@@ -109,6 +111,7 @@ impl Node {
             pulls: BTreeMap::new(),
             routes: BTreeMap::new(),
             homes: BTreeMap::new(),
+            homes_peak: BTreeMap::new(),
             parked: BTreeMap::new(),
             dirty_sources: Vec::new(),
             hasty: VecDeque::new(),

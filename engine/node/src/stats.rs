@@ -3,7 +3,7 @@
 use hdrhistogram::Histogram;
 use shards_runtime::IoCounters;
 
-use crate::snapshot::SessionId;
+use crate::snapshot::{MountId, SessionId};
 
 macro_rules! counters {
     ($(#[doc = $doc:literal] $name:ident),* $(,)?) => {
@@ -102,8 +102,19 @@ pub struct ShardStats {
     pub window_bytes: u64,
     /// What this shard does for each session it knows.
     pub sessions: Vec<SessionStats>,
-    /// Listeners at home on each mount, by mount number.
-    pub homes: Vec<(crate::snapshot::MountId, u64)>,
+    /// Each mount that has had listeners at home here since the last report, by mount number.
+    pub homes: Vec<HomeStats>,
+}
+
+/// One shard's listeners at home on one mount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HomeStats {
+    /// Which mount.
+    pub mount: MountId,
+    /// How many they are.
+    pub listeners_count: u64,
+    /// The most that they were at one moment since the last report.
+    pub listeners_peak: u64,
 }
 
 /// One shard's part of one session.

@@ -42,9 +42,13 @@ fn listeners_and_numbers_for_titles_are_counted() {
     let crowd: Vec<Listener> =
         (0..7).map(|_| Listener::open(server.address, "/one.mp3", &[])).collect();
     wait_for("seven", || server.mount_status("/one.mp3").is_some_and(|s| s["listeners"] == 7));
+    // A visit between two counts is part of the peak, too.
+    drop(Listener::open(server.address, "/one.mp3", &[]));
+    let connections = || server.metric("skywave_listener_connections_total");
+    wait_for("the guest was counted", || connections() == Some(8.0));
     drop(crowd);
     wait_for("none", || server.mount_status("/one.mp3").is_some_and(|s| s["listeners"] == 0));
-    assert_eq!(server.mount_status("/one.mp3").expect("it is up")["listener_peak"], 7);
+    assert_eq!(server.mount_status("/one.mp3").expect("it is up")["listener_peak"], 8);
     server.admin("/admin/metadata?mount=/one.mp3&mode=updinfo&song=123");
     wait_for("a number", || server.mount_status("/one.mp3").is_some_and(|s| s["title"] == 123));
 }
