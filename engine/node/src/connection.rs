@@ -135,6 +135,8 @@ pub(crate) struct Record {
     pub(crate) agent: Option<Box<str>>,
     /// Whether another node asks, to pull the stream.
     pub(crate) is_pull: bool,
+    /// Whether it does not play without a length.
+    pub(crate) wants_length: bool,
     /// The status answered.
     pub(crate) status: u16,
 }

@@ -13,6 +13,7 @@ mod connection;
 mod fanout;
 mod feed;
 mod feeds;
+mod greeting;
 mod inbox;
 mod lifecycle;
 mod message;

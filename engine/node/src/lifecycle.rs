@@ -366,7 +366,7 @@ impl Node {
         let Some(connection) = self.connections.get_mut(token) else { return };
         let Some(record) = connection.record.take() else { return };
         let Some(log) = &mut self.log else { return };
-        let Record { method, path, protocol, referer, agent, status, is_pull: _ } = *record;
+        let Record { method, path, protocol, referer, agent, status, .. } = *record;
         let line = access_line(&AccessLine {
             peer: connection.peer.ip(),
             // No request of a listener has a user yet; Icecast writes none for sources either.

@@ -16,6 +16,7 @@ use shards_runtime::{
 use crate::connection::Connection;
 use crate::fanout::Due;
 use crate::feed::{Feed, FeedKey};
+use crate::greeting::SharedHead;
 use crate::message::Message;
 use crate::snapshot::{MountId, Session, SessionId, Snapshot};
 use crate::stats::Counters;
@@ -69,6 +70,7 @@ pub struct Node {
     pub(crate) homes_peak: BTreeMap<MountId, u64>,
     /// Listeners that wait for their home to be routed somewhere.
     pub(crate) parked: BTreeMap<MountId, Vec<Token>>,
+    pub(crate) shared_head: Option<SharedHead>,
     pub(crate) dirty_sources: Vec<Token>,
     pub(crate) hasty: VecDeque<Token>,
     pub(crate) due: VecDeque<Due>,
@@ -113,6 +115,7 @@ impl Node {
             homes: BTreeMap::new(),
             homes_peak: BTreeMap::new(),
             parked: BTreeMap::new(),
+            shared_head: None,
             dirty_sources: Vec::new(),
             hasty: VecDeque::new(),
             due: VecDeque::new(),

@@ -16,7 +16,7 @@ use protocol_http::{
     Version,
 };
 use protocol_icy::{Answers, SourceRequest, V1Step};
-use shards_runtime::{Context, Io, Piece, Token};
+use shards_runtime::{Context, Io, Token};
 
 use crate::access::{Verification, verify_password, verify_source};
 use crate::connection::{Asking, Body, Connection, Parked, Record, State};
@@ -24,7 +24,7 @@ use crate::fanout::Visit;
 use crate::message::{ForwardedRequest, Message, Question, StreamOffer};
 use crate::node::Node;
 use crate::proxy::{ProxyStep, forwarded_for, proxy_header};
-use crate::snapshot::{MountEntry, MountId, Session, Snapshot};
+use crate::snapshot::{MountEntry, MountId, Snapshot};
 use crate::source::{Body as SourceBody, Offer};
 
 /// What a head turned out to ask for; it borrows nothing, so that the input may be consumed.
@@ -278,46 +278,6 @@ impl Node {
         self.arm(cx, token);
     }
 
-    /// Tells a listener what it will hear, and makes it one.
-    pub(crate) fn greet_listener<I: Io>(
-        &mut self,
-        cx: &mut Context<'_, I, Message>,
-        token: Token,
-        session: &Session,
-        mut visit: Visit,
-    ) {
-        visit.titled &= session.stream.metaint.is_some();
-        let head = self.listener_head(cx, token, session, visit.titled);
-        let connection = self.connections.get_mut(token).expect("a listener is connected");
-        if let Some(record) = &mut connection.record {
-            record.status = 200;
-        }
-        // A listener says nothing more: the room that its head took is given back.
-        connection.input = Vec::new();
-        connection.push(Piece::Owned(head.into()));
-        self.start_listener(cx, token, session, visit);
-    }
-
-    /// The head of a stream's answer. Another node that pulls is told this node's name, so that a
-    /// loop is seen wherever it is closed.
-    fn listener_head<I: Io>(
-        &self,
-        cx: &Context<'_, I, Message>,
-        token: Token,
-        session: &Session,
-        titled: bool,
-    ) -> Vec<u8> {
-        let stream = &session.stream;
-        let metaint = stream.metaint.filter(|_| titled);
-        let record = self.connections.get(token).and_then(|c| c.record.as_ref());
-        let mut info = std::borrow::Cow::Borrowed(&stream.info);
-        let node_id = &self.snapshot.config.server.node_id;
-        if record.is_some_and(|record| record.is_pull) && !info.passed(node_id) {
-            info.to_mut().add_via(node_id);
-        }
-        self.answers(cx).listener_head(&stream.content_type, &info, metaint)
-    }
-
     fn forward_wish<I: Io>(
         &mut self,
         cx: &mut Context<'_, I, Message>,
@@ -432,6 +392,7 @@ impl Node {
                         referer: None,
                         agent: offer.stream.agent.as_deref().map(Box::from),
                         is_pull: false,
+                        wants_length: false,
                         status: 200,
                     }));
                     self.claim(cx, token, offer);
@@ -473,6 +434,7 @@ fn record_of(head: &RequestHead<'_>) -> Record {
         referer: text("referer"),
         agent: text("user-agent"),
         is_pull: head.headers.get("via").is_some(),
+        wants_length: protocol_icy::wants_length(head.headers.iter()),
         status: 0,
     }
 }

@@ -20,18 +20,9 @@ const ENDLESS_LENGTH_BYTES: u64 = 221_183_499;
 
 impl Answers<'_> {
     /// The head of a stream. `metaint`: titles stand behind every so many bytes; `None` when the
-    /// listener did not ask ([`wants_titles`]) or the format has its own.
+    /// listener did not ask ([`wants_titles`]) or the format has its own. `with_length`: for a
+    /// listener that [`wants_length`].
     pub fn listener_head(
-        &self,
-        content_type: &str,
-        info: &StreamInfo,
-        metaint: Option<usize>,
-    ) -> Vec<u8> {
-        self.listener_head_of(content_type, info, metaint, false)
-    }
-
-    /// As [`listener_head`](Self::listener_head), for a listener that [`wants_length`] as well.
-    pub fn listener_head_of(
         &self,
         content_type: &str,
         info: &StreamInfo,

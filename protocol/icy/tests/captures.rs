@@ -91,10 +91,12 @@ fn sources() {
 fn listeners() {
     let info = StreamInfo::from_headers(lines(&FFMPEG));
     expect("listener with titles", |answers| {
-        answers.listener_head("audio/mpeg", &info, Some(16_000))
+        answers.listener_head("audio/mpeg", &info, Some(16_000), false)
     });
     let ogg = StreamInfo::from_headers(lines(&[("Icy-MetaData", "1"), ("Ice-Public", "0")]));
-    expect("listener of Ogg", |answers| answers.listener_head("application/ogg", &ogg, None));
+    expect("listener of Ogg", |answers| {
+        answers.listener_head("application/ogg", &ogg, None, false)
+    });
     expect("mount full", |answers| answers.listeners_full());
     expect("unknown mount", |answers| answers.not_found());
 }
@@ -110,7 +112,7 @@ fn a_v1_source_and_its_listener() {
     assert_eq!(used, unread.len());
     let content_type = request.content_type.unwrap();
     expect("listener of an ICY v1 source", |answers| {
-        answers.listener_head(&content_type, &request.stream, Some(16_000))
+        answers.listener_head(&content_type, &request.stream, Some(16_000), false)
     });
 }
 
@@ -166,7 +168,7 @@ fn what_listeners_ask_for() {
     assert!(wants_length(lines(&[("x-flash-version", "10")])));
     assert!(!wants_length(lines(&[("User-Agent", "VLC/3.0.24 LibVLC/3.0.24")])));
     let answers = Answers { server: "s", unix_seconds: 0, extra_headers: &[] };
-    let head = answers.listener_head_of("audio/mpeg", &StreamInfo::default(), Some(8192), true);
+    let head = answers.listener_head("audio/mpeg", &StreamInfo::default(), Some(8192), true);
     assert!(head.ends_with(b"no-cache\r\nContent-Length: 221183499\r\nicy-metaint:8192\r\n\r\n"));
 }
 
@@ -176,7 +178,7 @@ fn strangers_text_stays_inside_its_line_and_its_element() {
     let evil = [("ice-name", "<script>\r\nSet-Cookie: a\r\n\r\n"), ("ice-x", "\u{1}\0y")];
     let mut info = StreamInfo::from_headers(lines(&evil));
     info.add_via("node\r\nX: y");
-    let head = answers.listener_head("audio/mpeg\r\nX: y", &info, None);
+    let head = answers.listener_head("audio/mpeg\r\nX: y", &info, None, false);
     let head = String::from_utf8(head).unwrap();
     assert!(
         head.contains("icy-name:<script>  Set-Cookie: a\r\nicy-x:y\r\nVia: 1.1 node  X: y\r\n")

@@ -151,7 +151,7 @@ proptest! {
             prop_assert!(name.starts_with("ic"));
         }
         let answers = Answers { server: "s", unix_seconds: 0, extra_headers: &[] };
-        let head = answers.listener_head("audio/mpeg", &request.stream, Some(16_000));
+        let head = answers.listener_head("audio/mpeg", &request.stream, Some(16_000), false);
         let line_count = head.iter().filter(|byte| **byte == b'\n').count();
         prop_assert_eq!(line_count, 10 + request.stream.echoed.len());
     }
