@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::accept::{accept_value, key_of};
+use crate::deflate::{AgreedDeflate, DeflateSettings, check_answer};
 use crate::server::{VERSION, has_token};
 
 /// Sixteen random bytes that a client sends, by which it knows the answer to its own question.
@@ -21,7 +22,7 @@ pub enum RefusedByServer {
     NotUpgraded,
     /// `Sec-WebSocket-Accept` does not answer our key.
     Accept,
-    /// An extension that was not asked for.
+    /// An extension that was not asked for, or not like this.
     Extension,
     /// A subprotocol that was not offered.
     Subprotocol,
@@ -47,8 +48,8 @@ impl Nonce {
         }
     }
 
-    /// Reads the answer: the subprotocol of ours that the server chose, if any. Bytes behind its
-    /// head are WebSocket.
+    /// Reads the answer to a request without extensions: the subprotocol of ours that the server
+    /// chose, if any. Bytes behind its head are WebSocket.
     ///
     /// # Errors
     /// It is not the answer to this nonce.
@@ -58,11 +59,25 @@ impl Nonce {
         headers: impl IntoIterator<Item = (&'h str, &'b [u8])>,
         subprotocols: &[&'s str],
     ) -> Result<Option<&'s str>, RefusedByServer> {
+        self.check_response_with(status, headers, subprotocols, None).map(|granted| granted.0)
+    }
+
+    /// Likewise where compression was offered with [`DeflateSettings::write_offer_line`].
+    ///
+    /// # Errors
+    /// It is not the answer to this nonce, or to this offer.
+    pub fn check_response_with<'h, 'b, 's>(
+        &self,
+        status: u16,
+        headers: impl IntoIterator<Item = (&'h str, &'b [u8])>,
+        subprotocols: &[&'s str],
+        offer: Option<&DeflateSettings>,
+    ) -> Result<(Option<&'s str>, Option<AgreedDeflate>), RefusedByServer> {
         if status != 101 {
             return Err(RefusedByServer::Status);
         }
         let (mut upgrades, mut connection_upgrades) = (false, false);
-        let (mut accepts, mut chosen) = (0, None);
+        let (mut accepts, mut chosen, mut extensions) = (0, None, Vec::new());
         let expected = accept_value(&key_of(self.0));
         for (name, value) in headers {
             let is = |other: &str| name.eq_ignore_ascii_case(other);
@@ -76,7 +91,7 @@ impl Nonce {
                 }
                 accepts += 1;
             } else if is("sec-websocket-extensions") {
-                return Err(RefusedByServer::Extension);
+                extensions.push(value);
             } else if is("sec-websocket-protocol") {
                 let ours = subprotocols.iter().find(|our| our.as_bytes() == value);
                 if ours.is_none() || chosen.is_some() {
@@ -85,9 +100,10 @@ impl Nonce {
                 chosen = ours.copied();
             }
         }
+        let agreed = check_answer(&extensions, offer).map_err(|()| RefusedByServer::Extension)?;
         match (upgrades && connection_upgrades, accepts) {
             (false, _) => Err(RefusedByServer::NotUpgraded),
-            (true, 1) => Ok(chosen),
+            (true, 1) => Ok((chosen, agreed)),
             (true, _) => Err(RefusedByServer::Accept),
         }
     }
@@ -99,7 +115,9 @@ impl fmt::Display for RefusedByServer {
             RefusedByServer::Status => "the server does not change the protocol",
             RefusedByServer::NotUpgraded => "the server changes to another protocol",
             RefusedByServer::Accept => "the server did not answer our key",
-            RefusedByServer::Extension => "the server uses an extension that was not asked for",
+            RefusedByServer::Extension => {
+                "the server uses an extension in a way that was not asked for"
+            }
             RefusedByServer::Subprotocol => "the server chose a subprotocol that was not offered",
         })
     }

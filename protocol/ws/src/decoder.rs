@@ -84,8 +84,12 @@ pub enum Step {
 pub struct Decoder {
     role: Role,
     limits: Limits,
+    /// Whether messages may be compressed (RFC 7692).
+    may_compress: bool,
     state: State,
     message: Option<Message>,
+    /// Of the message whose piece was handed out last.
+    is_compressed: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -109,6 +113,7 @@ struct Frame {
 #[derive(Debug, Clone)]
 struct Message {
     kind: Kind,
+    is_compressed: bool,
     utf8: Utf8,
     /// Of all its ws frames whose heads have been read.
     payload_bytes: u64,
@@ -120,7 +125,22 @@ struct Message {
 impl Decoder {
     /// A decoder for a connection whose handshake is done.
     pub fn new(role: Role, limits: Limits) -> Decoder {
-        Decoder { role, limits, state: State::Head, message: None }
+        Decoder {
+            role,
+            limits,
+            may_compress: false,
+            state: State::Head,
+            message: None,
+            is_compressed: false,
+        }
+    }
+
+    /// The same for a connection on which permessage-deflate was agreed on: RSV1 is understood.
+    /// Pieces of a compressed message are handed out as they are, and text in them is not checked:
+    /// that is for whoever inflates them.
+    #[must_use]
+    pub fn with_compression(self) -> Decoder {
+        Decoder { may_compress: true, ..self }
     }
 
     /// Looks at the unread bytes. The caller drops `used` of them and calls again until `Need`.
@@ -141,9 +161,19 @@ impl Decoder {
         step
     }
 
+    /// Reads no further: whoever takes the pieces found what is wrong with them.
+    pub(crate) fn fail(&mut self, malformed: Malformed) {
+        self.state = State::Failed(malformed);
+    }
+
     /// Whether the other end has closed, or did what cannot be read further.
     pub fn is_closed(&self) -> bool {
         matches!(self.state, State::Closed | State::Failed(_))
+    }
+
+    /// Whether the message of the piece that was handed out last is compressed.
+    pub fn is_compressed(&self) -> bool {
+        self.is_compressed
     }
 
     /// Whether a message has begun and not ended.
@@ -163,6 +193,9 @@ impl Decoder {
         if head.opcode.is_control() {
             return self.decode_control(&head, bytes, head_bytes);
         }
+        if head.is_compressed && !self.may_compress {
+            return Err(Malformed::ReservedBits);
+        }
         let message = self.continued(&head)?;
         if bytes.len() == head_bytes && head.payload_bytes > 0 {
             return Ok(Step::Need);
@@ -177,6 +210,7 @@ impl Decoder {
     fn continued(&self, head: &FrameHead) -> Result<Message, Malformed> {
         let fresh = |kind| Message {
             kind,
+            is_compressed: head.is_compressed,
             utf8: Utf8::default(),
             payload_bytes: 0,
             frames_count: 0,
@@ -191,10 +225,15 @@ impl Decoder {
         };
         message.frames_count += 1;
         message.payload_bytes = message.payload_bytes.saturating_add(head.payload_bytes);
-        if head.payload_bytes > self.limits.frame_bytes_max {
+        // What does not compress grows a little by being compressed.
+        let beside = |bytes_max: u64| match message.is_compressed {
+            true => bytes_max.saturating_add(bytes_max >> 4).saturating_add(64),
+            false => bytes_max,
+        };
+        if head.payload_bytes > beside(self.limits.frame_bytes_max) {
             return Err(Malformed::FrameTooLong);
         }
-        if message.payload_bytes > self.limits.message_bytes_max {
+        if message.payload_bytes > beside(self.limits.message_bytes_max) {
             return Err(Malformed::MessageTooLong);
         }
         if message.frames_count > self.limits.fragments_count_max {
@@ -229,7 +268,8 @@ impl Decoder {
         let message = self.message.as_mut().expect("a payload belongs to a message");
         let kind = message.kind;
         let is_first = !std::mem::replace(&mut message.has_begun, true);
-        if kind == Kind::Text {
+        self.is_compressed = message.is_compressed;
+        if kind == Kind::Text && !message.is_compressed {
             message.utf8.piece(piece)?;
         }
         if is_last {

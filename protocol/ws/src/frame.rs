@@ -82,6 +82,9 @@ pub struct FrameHead {
     pub opcode: Opcode,
     /// Whether it is the last of its message.
     pub is_final: bool,
+    /// RSV1: the message that begins here is compressed (RFC 7692 §6). Only where that was agreed
+    /// on, which whoever reads a head has to know.
+    pub is_compressed: bool,
     /// The key that a client masks with. It must be unpredictable (§10.3).
     pub mask: Option<[u8; 4]>,
     /// Length of the payload.
@@ -96,10 +99,14 @@ impl FrameHead {
     /// there, but for the form of a length.
     pub fn decode(bytes: &[u8]) -> Result<Option<(FrameHead, usize)>, Malformed> {
         let [first, second, rest @ ..] = bytes else { return Ok(None) };
-        if first & 0x70 != 0 {
+        if first & 0x30 != 0 {
             return Err(Malformed::ReservedBits);
         }
         let opcode = Opcode::from_bits(first & 0x0f).ok_or(Malformed::ReservedOpcode)?;
+        let is_compressed = first & 0x40 != 0;
+        if is_compressed && !matches!(opcode, Opcode::Text | Opcode::Binary) {
+            return Err(Malformed::ReservedBits);
+        }
         let is_final = first & 0x80 != 0;
         if opcode.is_control() && !is_final {
             return Err(Malformed::ControlFragmented);
@@ -133,19 +140,23 @@ impl FrameHead {
                 None => return Ok(None),
             },
         };
-        Ok(Some((FrameHead { opcode, is_final, mask, payload_bytes }, used)))
+        let head = FrameHead { opcode, is_final, is_compressed, mask, payload_bytes };
+        Ok(Some((head, used)))
     }
 
     /// Appends the head. The payload follows it, masked with [`apply_mask`] where there is a key.
     ///
     /// # Panics
-    /// When a control frame is fragmented or too long, or a length has 64 bits: a bug.
+    /// When a control frame is fragmented, compressed or too long, or a length has 64 bits: a bug.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let is_allowed = self.is_final && self.payload_bytes <= CONTROL_PAYLOAD_BYTES_MAX as u64;
+        let is_allowed = self.is_final
+            && !self.is_compressed
+            && self.payload_bytes <= CONTROL_PAYLOAD_BYTES_MAX as u64;
         assert!(!self.opcode.is_control() || is_allowed, "a control frame that no one may send");
         assert!(self.payload_bytes >> 63 == 0, "a length of 63 bits at most");
         let masked = if self.mask.is_some() { 0x80 } else { 0 };
-        out.push(if self.is_final { 0x80 } else { 0 } | self.opcode.bits());
+        let compressed = if self.is_compressed { 0x40 } else { 0 };
+        out.push(if self.is_final { 0x80 } else { 0 } | compressed | self.opcode.bits());
         if self.payload_bytes <= CONTROL_PAYLOAD_BYTES_MAX as u64 {
             out.push(masked | self.payload_bytes as u8);
         } else if let Ok(length) = u16::try_from(self.payload_bytes) {
@@ -170,7 +181,8 @@ pub fn write_frame(
     mask: Option<[u8; 4]>,
     out: &mut Vec<u8>,
 ) {
-    FrameHead { opcode, is_final, mask, payload_bytes: payload.len() as u64 }.encode(out);
+    let payload_bytes = payload.len() as u64;
+    FrameHead { opcode, is_final, is_compressed: false, mask, payload_bytes }.encode(out);
     let start = out.len();
     out.extend_from_slice(payload);
     if let Some(key) = mask {
@@ -202,7 +214,13 @@ mod tests {
     use super::*;
 
     fn head(payload_bytes: u64, mask: Option<[u8; 4]>) -> FrameHead {
-        FrameHead { opcode: Opcode::Binary, is_final: true, mask, payload_bytes }
+        FrameHead {
+            opcode: Opcode::Binary,
+            is_final: true,
+            is_compressed: false,
+            mask,
+            payload_bytes,
+        }
     }
 
     #[test]

@@ -63,21 +63,34 @@
 mod accept;
 mod client;
 mod close;
+mod connection;
 mod decoder;
+mod deflate;
 mod frame;
+mod keepalive;
 mod limits;
 mod malformed;
 mod mask;
+mod origin;
+mod queue;
 mod server;
 mod utf8;
 
 pub use client::{Nonce, RefusedByServer};
 pub use close::{CLOSE_REASON_BYTES_MAX, CloseCode};
+pub use connection::{Connection, ConnectionSettings, Ended, Event, Masks, PONGS_COUNT_MAX};
 pub use decoder::{Decoder, Kind, Role, Step};
+pub use deflate::{
+    AgreedDeflate, ContextCounters, ContextLimits, Contexts, DEFLATING_BYTES, DeflateSettings,
+    INFLATING_BYTES,
+};
 pub use frame::{
     CONTROL_PAYLOAD_BYTES_MAX, FRAME_HEAD_BYTES_MAX, FrameHead, Opcode, write_close, write_frame,
 };
+pub use keepalive::{Keepalive, KeepaliveDue, KeepaliveTimes};
 pub use limits::Limits;
 pub use malformed::Malformed;
 pub use mask::apply_mask;
+pub use origin::{NotAnOriginRule, ORIGIN_RULES_COUNT_MAX, OriginPolicy};
+pub use queue::{Item, Pushed, QueueCounters, QueueLimits, SendQueue, WhenFull};
 pub use server::{Refused, SUBPROTOCOLS_COUNT_MAX, Upgrade, VERSION};

@@ -7,7 +7,8 @@ use crate::close::CloseCode;
 /// What the other end did wrong. Answer with [`close_code`](Malformed::close_code), then close.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Malformed {
-    /// A reserved bit is set, and no extension was agreed on (§5.2).
+    /// A reserved bit is set that no extension which was agreed on gives a meaning to (§5.2); RSV1
+    /// also where a message does not begin (RFC 7692 §6.1).
     ReservedBits,
     /// The opcode is one that nothing defines (§5.2).
     ReservedOpcode,
@@ -37,13 +38,19 @@ pub enum Malformed {
     MessageTooLong,
     /// A message has more ws frames than the limit.
     TooManyFragments,
+    /// A compressed message is not DEFLATE, or refers to what is outside the agreed window.
+    NotDeflate,
+    /// A compressed message begins, and all contexts for inflating are in use. The other end did
+    /// nothing wrong: it may come again later.
+    NoContext,
 }
 
 impl Malformed {
     /// The code to close with.
     pub fn close_code(self) -> CloseCode {
         match self {
-            Malformed::NotUtf8 => CloseCode::NOT_CONSISTENT,
+            Malformed::NotUtf8 | Malformed::NotDeflate => CloseCode::NOT_CONSISTENT,
+            Malformed::NoContext => CloseCode::TRY_AGAIN_LATER,
             Malformed::FrameTooLong | Malformed::MessageTooLong => CloseCode::TOO_BIG,
             Malformed::TooManyFragments => CloseCode::POLICY,
             _ => CloseCode::PROTOCOL_ERROR,
@@ -68,6 +75,8 @@ impl Malformed {
             Malformed::FrameTooLong => "a frame is longer than the limit",
             Malformed::MessageTooLong => "a message is longer than the limit",
             Malformed::TooManyFragments => "a message has too many fragments",
+            Malformed::NotDeflate => "a compressed message cannot be inflated",
+            Malformed::NoContext => "too much is being inflated; try again later",
         }
     }
 }

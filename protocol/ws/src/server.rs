@@ -6,12 +6,16 @@
 //! Invariant: an [`Upgrade`] is a request that may be answered with 101.
 
 use crate::accept::{accept_value, is_key};
+use crate::deflate::{AgreedDeflate, Contexts, DeflateSettings, are_well_formed};
 
 /// The only version (§4.1).
 pub const VERSION: &str = "13";
 
 /// Most subprotocols of a request that are looked at; further ones are not there.
 pub const SUBPROTOCOLS_COUNT_MAX: usize = 16;
+
+/// Most lines of extensions that are looked at, likewise.
+const EXTENSION_LINES_COUNT_MAX: usize = 8;
 
 /// A request to speak WebSocket.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +25,7 @@ pub struct Upgrade<'b> {
     pub origin: Option<&'b str>,
     accept: [u8; 28],
     subprotocols: Vec<&'b str>,
+    extensions: Vec<&'b [u8]>,
 }
 
 /// A request for WebSocket that cannot be granted. Answer with `status`; the connection may go on.
@@ -56,8 +61,25 @@ impl<'b> Upgrade<'b> {
         }
         let key = seen.key.filter(|_| seen.keys_count == 1).and_then(is_key);
         let Some(key) = key else { return Err(bad("Sec-WebSocket-Key is missing or malformed")) };
-        let origin = seen.origin.and_then(|value| str::from_utf8(value).ok());
-        Ok(Some(Upgrade { origin, accept: accept_value(key), subprotocols: seen.subprotocols }))
+        if !seen.extensions.iter().all(|value| are_well_formed(value)) {
+            return Err(bad("Sec-WebSocket-Extensions is malformed"));
+        }
+        Ok(Some(Upgrade {
+            origin: seen.origin.and_then(|value| str::from_utf8(value).ok()),
+            accept: accept_value(key),
+            subprotocols: seen.subprotocols,
+            extensions: seen.extensions,
+        }))
+    }
+
+    /// Accepts compression where the client offers it in a way that these settings allow and a
+    /// context is left. Then [`AgreedDeflate::write_response_line`] belongs into the head with 101.
+    pub fn agree_on_deflate(
+        &self,
+        settings: &DeflateSettings,
+        contexts: &Contexts,
+    ) -> Option<AgreedDeflate> {
+        settings.accept(&self.extensions).filter(|_| contexts.has_room())
     }
 
     /// The subprotocols that the client speaks, in its order.
@@ -68,6 +90,11 @@ impl<'b> Upgrade<'b> {
     /// The first of the client's subprotocols that is among ours.
     pub fn choose<'s>(&self, ours: &[&'s str]) -> Option<&'s str> {
         self.subprotocols.iter().find_map(|asked| ours.iter().find(|our| *our == asked)).copied()
+    }
+
+    /// The first of ours that is among the client's: where our order matters and not the client's.
+    pub fn choose_in_our_order<'s>(&self, ours: &[&'s str]) -> Option<&'s str> {
+        ours.iter().find(|our| self.subprotocols.contains(our)).copied()
     }
 
     /// Appends the lines that belong into the head with 101, each with its CR LF. A subprotocol
@@ -102,6 +129,7 @@ struct Seen<'b> {
     keys_count: usize,
     origin: Option<&'b [u8]>,
     subprotocols: Vec<&'b str>,
+    extensions: Vec<&'b [u8]>,
 }
 
 impl<'b> Seen<'b> {
@@ -118,6 +146,10 @@ impl<'b> Seen<'b> {
             self.keys_count += 1;
         } else if is("origin") {
             self.origin = Some(value);
+        } else if is("sec-websocket-extensions") {
+            if self.extensions.len() < EXTENSION_LINES_COUNT_MAX {
+                self.extensions.push(value);
+            }
         } else if is("sec-websocket-protocol") {
             let tokens = list(value).filter(|item| item.iter().all(u8::is_ascii_graphic));
             let tokens = tokens.filter_map(|item| str::from_utf8(item).ok());
