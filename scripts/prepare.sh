@@ -7,11 +7,16 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 say() { printf '\033[1m%s\033[0m\n' "$*" >&2; }
 fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
-# need_packages COMMAND:PACKAGE …: installs the packages whose command is not there.
+# need_packages COMMAND:PACKAGE …: installs the packages whose command is not there. A library has
+# none: for it an absolute path, such as that of its header, stands instead.
 need_packages() {
     local pair missing=() as_root=()
     for pair in "$@"; do
-        PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%:*}" >/dev/null || missing+=("${pair#*:}")
+        case $pair in
+            /*) [ -e "${pair%%:*}" ] && continue ;;
+            *) PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%:*}" >/dev/null && continue ;;
+        esac
+        missing+=("${pair#*:}")
     done
     [ ${#missing[@]} -gt 0 ] || return 0
     command -v apt-get >/dev/null \

@@ -8,6 +8,7 @@
 //! when one of them does not compile.
 
 mod check;
+mod conform;
 mod process;
 mod tidy;
 
@@ -26,6 +27,7 @@ usage: cargo xtask COMMAND
   fuzz-replay     every corpus file, and seeded mutations of it, through its fuzz target
   bench [ARGS]    the benches; `--smoke` is the small size that only shows that they run
   doc             the documents build without a warning
+  conform SUITE   a conformance suite of others, such as autobahn; not a part of `check`
 ";
 
 fn main() -> ExitCode {
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
     };
     let result = match command.as_str() {
         "check" => check::run(rest),
+        "conform" => conform::run(rest),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");
             return ExitCode::SUCCESS;

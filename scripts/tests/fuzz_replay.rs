@@ -53,6 +53,9 @@ replay![
     framing_wav,
     framing_matroska,
     framing_plain,
+    ws_frames,
+    ws_handshake,
+    ws_deflate,
 ];
 
 fn replay(name: &str) {

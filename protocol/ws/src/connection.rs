@@ -7,8 +7,8 @@
 //!                        └─ ping, close ─▶ what goes before messages ────────────▶ poll ─▶ bytes
 //! ```
 //!
-//! Invariants: at most [`PONGS_COUNT_MAX`] pongs, one ping and one close wait beside the queue; behind a close
-//! nothing is sent; an idle connection holds no buffer.
+//! Invariants: at most [`PONGS_COUNT_MAX`] pongs, one ping and one close wait beside the queue;
+//! behind a close nothing is sent; an idle connection holds no buffer.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;

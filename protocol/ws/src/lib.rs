@@ -1,64 +1,62 @@
-//! WebSocket (RFC 6455) that performs no I/O, for both ends of a connection.
+//! WebSocket (RFC 6455) with permessage-deflate (RFC 7692) that performs no I/O, for both ends of a
+//! connection.
 //!
 //! The handshake reads and writes header lines; which HTTP carries them is the caller's business.
-//! After it, bytes go in and pieces of messages, pings, pongs and the close come out. Payload is
-//! unmasked where it lies, in the caller's buffer; nothing is copied, collected or allocated.
+//! After it, a [`Connection`] is all that an end has to do: bytes go in, whole messages come out;
+//! messages go in, bytes to send come out.
 //!
 //! # Driving it
 //!
-//! One [`Decoder`] for each connection is shown the bytes that are still unread; what a step calls
-//! `used` is then dropped from their front:
-//!
 //! ```
-//! use protocol_ws::{Decoder, Kind, Limits, Opcode, Role, Step, write_close, write_frame};
+//! # #[allow(clippy::disallowed_methods)]
+//! # fn main() {
+//! use std::rc::Rc;
+//! use std::time::Instant;
 //!
-//! let mut decoder = Decoder::new(Role::Server, Limits::default());
+//! use protocol_ws::{Connection, ConnectionSettings, Event, Kind, Opcode, write_frame};
+//!
+//! let now = Instant::now(); // the driver's clock
+//! let settings = Rc::new(ConnectionSettings::default());
+//! let mut connection: Connection = Connection::server(&settings, now);
 //! let mut received = Vec::new();
 //! write_frame(Opcode::Text, true, b"hello", Some([7, 1, 2, 9]), &mut received); // by a client
-//! let mut unread = &mut received[..];
-//! let mut out = Vec::new();
+//! let mut at = 0;
 //! loop {
-//!     let used = match decoder.decode(unread) {
-//!         Ok(Step::Need) => break, // receive more behind `unread`
-//!         Ok(Step::Payload { kind, range, used, is_first, is_last }) => {
-//!             assert_eq!((kind, is_first && is_last), (Kind::Text, true)); // a whole message
-//!             write_frame(Opcode::from(kind), true, &unread[range], None, &mut out);
-//!             used
+//!     let (used, event) = connection.receive(now, &mut received[at..]);
+//!     at += used;
+//!     match event {
+//!         Event::Message(kind, payload) => {
+//!             assert_eq!(kind, Kind::Text);
+//!             let echo = payload.into_owned();
+//!             connection.send(now, kind, echo);
 //!         }
-//!         Ok(Step::Ping { range, used }) => {
-//!             write_frame(Opcode::Pong, true, &unread[range], None, &mut out);
-//!             used
-//!         }
-//!         Ok(Step::Pong { used, .. }) => used,
-//!         Ok(Step::Close { code, used, .. }) => {
-//!             write_close(code, "", None, &mut out); // the same code back, then close
-//!             used
-//!         }
-//!         Err(malformed) => {
-//!             write_close(Some(malformed.close_code()), "", None, &mut out);
-//!             break; // send, then close
-//!         }
-//!     };
-//!     unread = &mut unread[used..];
+//!         Event::Need if used == 0 => break, // receive more behind what is unread
+//!         _ => {}
+//!     }
 //! }
-//! assert_eq!(out, b"\x81\x05hello");
+//! assert_eq!(connection.poll().as_deref(), Some(&b"\x81\x05hello"[..])); // send it
+//! assert!(connection.deadline().is_some()); // then `handle_time`: pings, and giving up
+//! # }
 //! ```
+//!
+//! Whoever wants pieces as they come, without a copy, drives a [`Decoder`] instead and does the
+//! rest himself.
 //!
 //! # What it promises
 //!
-//! * **No input makes it panic**, and every step but [`Step::Need`] goes forward.
+//! * **No input makes it panic**, and every step but "need" goes forward.
 //! * **Fragmentation does not matter.** The same bytes give the same messages, pings, closes and
 //!   errors however they were cut by the network.
-//! * **Bounded** by [`Limits`], and before anything is collected: a ws frame that is too long is
-//!   refused when its head is there.
-//! * **Text is UTF-8**, checked as it comes in; a character may be cut between pieces, and the
-//!   message as a whole is right when its last piece is handed out.
+//! * **Bounded** by [`Limits`], before anything is collected: a ws frame that is too long is
+//!   refused when its head is there, a message that grows too long by being inflated while it is
+//!   inflated. What waits to be sent is bounded by [`QueueLimits`], contexts by [`ContextLimits`].
+//! * **Text is UTF-8**, checked as it comes in; a message with a wrong byte is refused in the piece
+//!   that brings it.
 //!
 //! # What it leaves to its driver
 //!
-//! Time: when to ping and how long to wait for an answer. Collecting the pieces of a message.
-//! Whether an `Origin` may come in. Randomness: a client is handed its nonce and its masks, which
-//! must be unpredictable (§10.3). And it negotiates no extension: compression is not there.
+//! Randomness: a client is handed its nonce and its masks, which must be unpredictable (§10.3). Who
+//! may come in, beyond [`OriginPolicy`].
 
 mod accept;
 mod client;

@@ -14,7 +14,7 @@ use proptest::test_runner::TestRunner;
 use protocol_ws::{Limits, Opcode, Role, write_frame};
 use walk::{Event, walk};
 
-const CASES_COUNT: usize = 3000;
+const CASES_COUNT: usize = 1000;
 
 #[test]
 fn wslay_hears_the_same() {
@@ -46,7 +46,7 @@ fn wslay_hears_the_same() {
         refused_count += usize::from(is_refused);
         closed_count += usize::from(ours.last().is_some_and(|line| line.starts_with("8 ")));
     }
-    assert!(refused_count > 300 && closed_count > 100, "{refused_count} {closed_count}");
+    assert!(refused_count > 300 && closed_count > 30, "{refused_count} {closed_count}");
     assert!(half_count < 100, "the exception stays one: {half_count}");
     // We refuse at the first byte that is wrong, they at the end of its head or its payload.
     for (_, bytes) in &mut refused_by_us {
@@ -130,7 +130,7 @@ fn frames() -> impl Strategy<Value = Vec<Frame>> {
             [&code.to_be_bytes()[..], reason.as_bytes()].concat()
         }),
     ];
-    let damage = prop_oneof![40 => Just([0, 0]), 1 => (any::<u8>(), any::<u8>()).prop_map(|two| [two.0, two.1])];
+    let damage = prop_oneof![40 => Just([0, 0]), 1 => any::<[u8; 2]>()];
     let frame = (opcode, prop::bool::weighted(0.9), payload, any::<[u8; 4]>(), damage);
     let frame = frame.prop_map(|(opcode, is_final, mut payload, key, damage)| {
         payload.truncate(if opcode.is_control() { 125 } else { usize::MAX });

@@ -11,6 +11,7 @@
 pub mod framing;
 pub mod http;
 pub mod icy;
+pub mod ws;
 
 /// A decoder under test.
 pub struct Target {
@@ -37,6 +38,9 @@ pub const TARGETS: &[Target] = &[
     Target { name: "framing_wav", run: framing::wav },
     Target { name: "framing_matroska", run: framing::matroska },
     Target { name: "framing_plain", run: framing::plain },
+    Target { name: "ws_frames", run: ws::frames },
+    Target { name: "ws_handshake", run: ws::handshake },
+    Target { name: "ws_deflate", run: ws::deflate },
 ];
 
 /// The ways in which an input is cut, as lengths of pieces that repeat. The last is the input's

@@ -1,7 +1,7 @@
 //! permessage-deflate (RFC 7692): messages compressed one by one.
 //!
 //! ```text
-//!  message ─ deflate ─▶ … 00 00 ff ff ─ cut these four off ─▶ payload of ws frames, RSV1 on the first
+//!  message ─ deflate ─▶ … 00 00 ff ff ─ these four cut off ─▶ payload, RSV1 on its first ws frame
 //! ```
 //!
 //! A *context* is what the next message may refer back to. It costs memory for as long as it is
