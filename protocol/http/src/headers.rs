@@ -1,19 +1,23 @@
 //! The header lines of one head, borrowed from the bytes that it was parsed from.
 //!
 //! Invariant: every line's offsets lie inside `bytes`; names are tokens (ASCII). An entry is eight
-//! bytes, so that a head can be moved about: 64 lines are 512 bytes.
+//! bytes and the first [`LINES_INLINE`] lie within the head itself, so that a head can be moved
+//! about; one with more lines, which browsers do not send, allocates once.
+
+use smallvec::SmallVec;
 
 use crate::status::Refused;
 
 /// Most header lines that a head can have, whatever the limits say.
 pub const HEADERS_COUNT_MAX: usize = 64;
 
+const LINES_INLINE: usize = 24;
+
 /// The header lines of a head, in the order received.
 #[derive(Clone)]
 pub struct Headers<'b> {
     bytes: &'b [u8],
-    lines: [Line; HEADERS_COUNT_MAX],
-    lines_count: usize,
+    lines: SmallVec<[Line; LINES_INLINE]>,
 }
 
 #[derive(Clone, Copy)]
@@ -23,8 +27,6 @@ struct Line {
     value_offset: u16,
     value_bytes: u16,
 }
-
-const NO_LINE: Line = Line { name_offset: 0, name_bytes: 0, value_offset: 0, value_bytes: 0 };
 
 impl<'b> Headers<'b> {
     /// The value of the first line with this name (any case), without blanks at its ends.
@@ -39,7 +41,7 @@ impl<'b> Headers<'b> {
 
     /// The values of all lines with this name (any case), in order.
     pub fn get_all<'h>(&'h self, name: &'h str) -> impl Iterator<Item = &'b [u8]> + 'h {
-        self.lines[..self.lines_count]
+        self.lines
             .iter()
             .filter(move |line| usize::from(line.name_bytes) == name.len())
             .filter(move |line| line.name(self.bytes).eq_ignore_ascii_case(name.as_bytes()))
@@ -59,16 +61,16 @@ impl<'b> Headers<'b> {
 
     /// How many lines there are.
     pub fn len(&self) -> usize {
-        self.lines_count
+        self.lines.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.lines_count == 0
+        self.lines.is_empty()
     }
 
     pub(crate) fn new(bytes: &'b [u8]) -> Headers<'b> {
-        Headers { bytes, lines: [NO_LINE; HEADERS_COUNT_MAX], lines_count: 0 }
+        Headers { bytes, lines: SmallVec::new() }
     }
 
     /// Adds a line that was parsed out of `bytes`. The caller has checked the count.
@@ -79,15 +81,14 @@ impl<'b> Headers<'b> {
             value_offset: offset_in(self.bytes, header.value),
             value_bytes: header.value.len() as u16,
         };
-        self.lines[self.lines_count] = line;
-        self.lines_count += 1;
+        self.lines.push(line);
     }
 
     /// Refuses line ends other than CR LF. httparse also takes a bare LF, which a proxy in front
     /// might not; values hold neither, so the two bytes before each name and before the end tell.
     pub(crate) fn check_line_ends(&self, head_bytes: usize) -> Result<(), Refused> {
         let crlf_before = |end: usize| end >= 2 && self.bytes[end - 2..end] == *b"\r\n";
-        let names = self.lines[..self.lines_count].iter();
+        let names = self.lines.iter();
         let strict = names.map(|line| usize::from(line.name_offset)).all(crlf_before)
             && crlf_before(head_bytes)
             && crlf_before(head_bytes - 2);
@@ -125,7 +126,7 @@ impl<'b> Iterator for HeadersIter<'_, 'b> {
     type Item = (&'b str, &'b [u8]);
 
     fn next(&mut self) -> Option<(&'b str, &'b [u8])> {
-        let line = self.headers.lines[..self.headers.lines_count].get(self.index)?;
+        let line = self.headers.lines.get(self.index)?;
         self.index += 1;
         let name = std::str::from_utf8(line.name(self.headers.bytes)).unwrap_or_default();
         Some((name, line.value(self.headers.bytes)))
@@ -152,8 +153,25 @@ pub(crate) fn is_token(item: &[u8], token: &str) -> bool {
 }
 
 /// `tchar` of RFC 9110 §5.6.2.
-pub(crate) fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+pub(crate) const fn is_token_byte(byte: u8) -> bool {
+    const TOKEN: [bool; 256] = letters_digits_and(b"!#$%&'*+-.^_`|~");
+    TOKEN[byte as usize]
+}
+
+/// A table of letters, digits and these.
+pub(crate) const fn letters_digits_and(others: &[u8]) -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut index = 0;
+    while index < others.len() {
+        table[others[index] as usize] = true;
+        index += 1;
+    }
+    table
 }
 
 /// Where `part`, which was cut out of `bytes`, begins in it. An empty part may lie anywhere.

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use crate::headers::letters_digits_and;
 use crate::method::Method;
 use crate::query::{Query, percent_decode_strict};
 use crate::status::{Refused, Status};
@@ -56,6 +57,10 @@ impl<'b> Target<'b> {
     /// 400 for a `..` segment (also `%2e%2e`, `..%2f`), a backslash, NUL or another control
     /// character, an incomplete percent-encoding, or what is not UTF-8 afterwards.
     pub fn decoded_path(&self) -> Result<Cow<'b, str>, Refused> {
+        // Most paths are written plainly, and are looked at once.
+        if is_plain(self.path.as_bytes()) {
+            return Ok(Cow::Borrowed(self.path));
+        }
         let decoded = match percent_decode_strict(self.path.as_bytes()) {
             Some(Cow::Borrowed(_)) => Cow::Borrowed(self.path),
             Some(Cow::Owned(bytes)) => Cow::Owned(
@@ -83,10 +88,14 @@ impl<'b> Target<'b> {
             let (authority, rest) = split_absolute(raw)?;
             (Some(authority), rest)
         };
-        let from_path = from_path.split_once('#').map_or(from_path, |(before, _)| before);
-        let (path, query) = match from_path.split_once('?') {
-            Some((path, query)) => (path, Some(query)),
+        // One look at each byte: nearly every target has neither.
+        let mark = from_path.bytes().position(|byte| byte == b'?' || byte == b'#');
+        let (path, query) = match mark.map(|at| from_path.split_at(at)) {
             None => (from_path, None),
+            Some((path, rest)) => {
+                let rest = rest.split('#').next().unwrap_or_default();
+                (path, rest.strip_prefix('?'))
+            }
         };
         let path = if path.is_empty() { "/" } else { path };
         Ok(Target { raw, authority, path, query })
@@ -110,7 +119,24 @@ fn split_absolute(raw: &str) -> Result<(&str, &str), Refused> {
     Ok((authority, path))
 }
 
+/// Whether a path has nothing to decode and nothing to refuse: no `..`, percent, backslash or
+/// control character.
+fn is_plain(path: &[u8]) -> bool {
+    let mut before = 0;
+    for byte in path {
+        if !PLAIN[usize::from(*byte)] || (*byte == b'.' && before == b'.') {
+            return false;
+        }
+        before = *byte;
+    }
+    true
+}
+
 /// Whether this can be a `Host`: RFC 3986's characters of host and port; user names are refused.
 pub(crate) fn is_authority(value: &[u8]) -> bool {
-    value.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~:[]%!$&'()*+;=".contains(byte))
+    value.iter().all(|byte| AUTHORITY[usize::from(*byte)])
 }
+
+const AUTHORITY: [bool; 256] = letters_digits_and(b"-._~:[]%!$&'()*+;=");
+/// What stands for itself in a path; not everything that does.
+const PLAIN: [bool; 256] = letters_digits_and(b"-._~:@!$&'()*+,;=/");

@@ -44,7 +44,6 @@ impl Kernel {
         let ring = IoUring::builder()
             .setup_single_issuer()
             .setup_defer_taskrun()
-            .setup_taskrun_flag()
             .setup_submit_all()
             .setup_cqsize(config.completions_max.max(config.submissions_max))
             .build(config.submissions_max)?;
@@ -80,7 +79,8 @@ impl Kernel {
         self.backlog.push_back(entry);
     }
 
-    /// Hands over what is queued, without running anything else; no system call when nothing is.
+    /// Hands over what is queued and, in the same call, lets the kernel run what is due; no system
+    /// call when nothing is queued. Whoever comes to collect then mostly finds the queue filled.
     pub(crate) fn submit(&mut self) {
         loop {
             self.refill();
@@ -88,7 +88,7 @@ impl Kernel {
             if queued == 0 {
                 return;
             }
-            self.call(queued, 0, EnterFlags::empty(), &SubmitArgs::new());
+            self.call(queued, 0, EnterFlags::GETEVENTS, &SubmitArgs::new());
             if self.ring.submission().len() == queued {
                 return;
             }
@@ -115,16 +115,11 @@ impl Kernel {
         self.backlog.is_empty() && self.ring.submission().is_empty()
     }
 
-    /// Whether an [`Kernel::enter`] without sleep would do anything.
-    pub(crate) fn wants_enter(&mut self) -> bool {
+    /// Whether something is queued, or events wait for room: [`Kernel::enter`] is needed although
+    /// there are events to take.
+    pub(crate) fn has_to_enter(&mut self) -> bool {
         let queue = self.ring.submission();
-        !queue.is_empty() || queue.taskrun() || queue.cq_overflow() || !self.backlog.is_empty()
-    }
-
-    /// Whether the kernel says that work only waits for this thread to come in.
-    pub(crate) fn has_work_due(&mut self) -> bool {
-        let queue = self.ring.submission();
-        queue.taskrun() || queue.cq_overflow()
+        !queue.is_empty() || queue.cq_overflow() || !self.backlog.is_empty()
     }
 
     /// Whether events are there to be taken.

@@ -1,8 +1,9 @@
 //! [`UringIo`]: the event loop's half of the contract in `shards_runtime::Io`.
 //!
-//! One [`Io::wait`] is normally one system call. It makes more when what came back is only the
-//! machine's own business (a peer's name, a cancelled receive), or when the kernel, which runs a
-//! limited amount of work in each call, has more that is due.
+//! A tick is normally one system call: [`Io::flush`] hands over what the tick asked for and brings
+//! what is due, so that [`Io::wait`] finds it and need not call; it does where there was nothing to
+//! hand over, or nothing came. More calls are made when what came back is only the machine's own
+//! business (a peer's name, a cancelled receive).
 //!
 //! *Invariant:* a completion is made only here and in the handlers that [`UringIo::complete`]
 //! calls; for a socket that is being closed they make none but `Closed`.
@@ -67,12 +68,6 @@ pub struct UringIo {
     wall_clock: Duration,
     group: RingGroup,
     shard: ShardId,
-}
-
-/// What [`UringIo::drain`] found.
-struct Drained {
-    any: bool,
-    rung: bool,
 }
 
 impl UringIo {
@@ -263,8 +258,8 @@ impl UringIo {
     }
 
     /// Takes events until there are none or there is no more room.
-    fn drain(&mut self, start: usize, completions: &mut Vec<Completion<Buffer>>) -> Drained {
-        let mut drained = Drained { any: false, rung: false };
+    fn drain(&mut self, start: usize, completions: &mut Vec<Completion<Buffer>>) -> bool {
+        let mut rung = false;
         let mut events = std::mem::take(&mut self.events);
         loop {
             let room = COMPLETIONS_PER_WAIT_MAX.saturating_sub(completions.len() - start);
@@ -272,16 +267,15 @@ impl UringIo {
             if events.is_empty() {
                 break;
             }
-            drained.any = true;
             for event in events.drain(..) {
-                drained.rung |= self.complete(event, completions);
+                rung |= self.complete(event, completions);
             }
         }
         self.events = events;
         // An event may bring two completions: the last bytes, and that they were the last.
         let at_most = (start + COMPLETIONS_PER_WAIT_MAX).min(completions.len());
         self.ready.extend(completions.drain(at_most..));
-        drained
+        rung
     }
 
     /// How long the machine may sleep; not at all when `until` has passed.
@@ -334,7 +328,9 @@ impl Io for UringIo {
         loop {
             let mut expired = false;
             if completions.len() > start || rung || self.kernel.has_events() {
-                if self.kernel.wants_enter() {
+                // What became due since the last call comes with the next one, which this tick's
+                // own operations make necessary anyway.
+                if self.kernel.has_to_enter() {
                     self.kernel.enter(Sleep::No);
                 }
             } else {
@@ -342,15 +338,11 @@ impl Io for UringIo {
                 expired = sleep == Sleep::No;
                 self.kernel.enter(sleep);
             }
-            let drained = self.drain(start, completions);
-            rung |= drained.rung;
+            rung |= self.drain(start, completions);
             self.feed_starved();
             self.accept_again();
             let full = completions.len() - start >= COMPLETIONS_PER_WAIT_MAX;
-            let done = expired || rung || completions.len() > start;
-            // The sign that work is due may be a stale one (the kernel raises it after the work can
-            // be seen, so perhaps after it was done): ask again only as long as it brings events.
-            if full || done && !(drained.any && self.kernel.has_work_due()) {
+            if full || expired || rung || completions.len() > start {
                 break;
             }
         }

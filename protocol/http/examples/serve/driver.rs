@@ -217,7 +217,9 @@ fn gather(http: &mut Http<Block>, buffers: &SendBuffers) -> Gather {
     let output = http.output();
     if output.is_text() {
         let text = output.swap_text(buffers.take());
-        return Gather::from_iter([Piece::Buffer(buffers.fill(text))]);
+        let mut gather = Gather::new();
+        gather.push(Piece::Buffer(buffers.fill(text)));
+        return gather;
     }
     let (text, parts) = output.take_parts();
     let text = Rc::new(Bytes::from(text));

@@ -178,6 +178,10 @@ impl Connection {
                 return None;
             }
             let unread = &bytes[*used..];
+            // Nearly every event ends here: all that came is answered.
+            if unread.is_empty() && self.reading == Reading::Head {
+                return None;
+            }
             match self.decoder.decode(unread) {
                 Ok(Step::Need) => return None,
                 Ok(Step::Head { head, used: count }) => {
