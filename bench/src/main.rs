@@ -3,9 +3,11 @@
 
 mod args;
 mod bare;
+mod bare_http;
 mod clock;
 mod content;
 mod http;
+mod load;
 mod machine;
 mod metrics;
 mod process;
@@ -17,6 +19,7 @@ mod source;
 mod storm;
 mod swarm;
 mod trial;
+mod web;
 
 use std::process::ExitCode;
 
@@ -31,9 +34,11 @@ bench COMMAND [--flag value]...
   radio          CPU and memory for each listener: ours, Icecast's, a bare ring's
   connect-storm  all connect at once
   big            more listeners than one descriptor table holds
+  http           CPU, latency and memory for each HTTP request: ours, a bare ring's, and those
+                 of libuv, nginx, Go and Node (--prepare gets them first)
   smoke          a small size of everything, with a verdict
   readme         puts the latest figures into README.md
-  swarm, source, bare   the parts, by themselves
+  swarm, source, bare, load, bare-http   the parts, by themselves
 ";
 
 fn main() -> ExitCode {
@@ -54,12 +59,15 @@ fn run() -> Result<()> {
         "radio" => radio::command(args),
         "connect-storm" => storm::connect_storm(args),
         "big" => storm::big(args),
+        "http" => web::command(args),
         "smoke" | "--smoke" => smoke::command(args),
         "readme" => record::readme(args),
         "swarm" => swarm::command(args),
         "swarm-part" => swarm::part_command(args),
         "source" => source::command(args),
         "bare" => bare::command(args),
+        "bare-http" => bare_http::command(args),
+        "load" => load::command(args),
         "launch" => process::launch(args),
         _ => bail!("{USAGE}"),
     }

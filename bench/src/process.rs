@@ -52,6 +52,19 @@ impl Guard {
         cpu_of(&stat).context("/proc/PID/stat has another form")
     }
 
+    /// Likewise to the nanosecond, but without the threads that have ended. For windows that are
+    /// too short for the units of [`Guard::cpu`].
+    pub(crate) fn cpu_exact(&self) -> Result<Duration> {
+        let mut total = Duration::ZERO;
+        for task in fs::read_dir(format!("/proc/{}/task", self.id()))? {
+            // A thread may end while it is looked at.
+            let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
+            let ns = text.split(' ').next().and_then(|ns| ns.parse().ok());
+            total += Duration::from_nanos(ns.context("schedstat has another form")?);
+        }
+        Ok(total)
+    }
+
     /// Memory that it holds now, bytes.
     pub(crate) fn resident_bytes(&self) -> Result<u64> {
         let statm = fs::read_to_string(format!("/proc/{}/statm", self.id()))?;

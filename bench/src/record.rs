@@ -58,11 +58,22 @@ impl Recorder {
         tables: &str,
         (options, kinds): (&ServerOptions, &[Kind]),
     ) -> Result<()> {
+        let versions = kinds.iter().map(|kind| (kind.name(), options.version(*kind)));
+        let servers = versions.map(|(name, it)| format!("{name}: {it}")).collect();
+        self.write_with_plot(name, results, tables, (servers, None))
+    }
+
+    /// Likewise for servers that say their versions themselves, and with a plot beside the table.
+    pub(crate) fn write_with_plot<T: Serialize>(
+        &self,
+        name: &str,
+        results: &T,
+        tables: &str,
+        (servers, plot): (Vec<String>, Option<&str>),
+    ) -> Result<()> {
         let (date, time_utc) = clock::date_and_time();
         let directory = self.directory.join(format!("{date}-{}", self.facts.slug()));
         fs::create_dir_all(&directory)?;
-        let versions = kinds.iter().map(|kind| (kind.name(), options.version(*kind)));
-        let servers: Vec<String> = versions.map(|(name, it)| format!("{name}: {it}")).collect();
         let record = Record {
             command: self.command.clone(),
             date,
@@ -72,8 +83,12 @@ impl Recorder {
             machine: &self.facts,
             results,
         };
-        let text = self.page(&record, tables);
         let stem = free_name(&directory, name);
+        let mut text = self.page(&record, tables);
+        if let Some(plot) = plot {
+            fs::write(directory.join(format!("{stem}.svg")), plot)?;
+            text.push_str(&format!("\n![{name}]({stem}.svg)\n"));
+        }
         fs::write(directory.join(format!("{stem}.json")), serde_json::to_string_pretty(&record)?)?;
         fs::write(directory.join(format!("{stem}.md")), &text)?;
         println!("{text}");
@@ -99,13 +114,21 @@ pub(crate) fn readme(mut args: Args) -> Result<()> {
     let mut text = String::new();
     for (name, path) in newest {
         let heading = name.replace('-', " ");
-        text.push_str(&format!("\n### {heading}\n\n{}", fs::read_to_string(path)?));
+        let page = fs::read_to_string(&path)?;
+        text.push_str(&format!("\n### {heading}\n\n{}", with_plot_from(&path, &page)));
     }
     let readme = fs::read_to_string(README).context(README)?;
     let (before, rest) = readme.split_once(BEGIN).context("README.md has lost its mark")?;
     let (_, after) = rest.split_once(END).context("README.md has lost its second mark")?;
     fs::write(README, format!("{before}{BEGIN}{text}\n{END}{after}"))?;
     Ok(())
+}
+
+/// A page names its plot, which lies beside it; the README lies elsewhere.
+fn with_plot_from(path: &Path, page: &str) -> String {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let run = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
+    page.replace(&format!("]({stem}.svg)"), &format!("](runs/{run}/{stem}.svg)"))
 }
 
 /// The newest page of each command: runs are named by date, and repeats by number.
@@ -182,5 +205,7 @@ mod tests {
         assert_eq!(without_directory("/some/where/skywave".into()), "skywave");
         assert_eq!(without_directory("target/release/skywave".into()), "target/release/skywave");
         assert_eq!(free_name(Path::new("/nowhere"), "radio"), "radio");
+        let page = with_plot_from(Path::new("bench/runs/day/http-2.md"), "![http](http-2.svg)");
+        assert_eq!(page, "![http](runs/day/http-2.svg)");
     }
 }

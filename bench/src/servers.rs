@@ -20,7 +20,7 @@ use crate::metrics::Metrics;
 use crate::process::{Guard, myself, pinned};
 use crate::source::{Source, SourceOptions};
 use crate::{clock, http};
-use scratch::Scratch;
+pub(crate) use scratch::Scratch;
 
 /// Of every account of every server that the bench starts.
 pub(crate) const PASSWORD: &str = "bench";
@@ -208,7 +208,7 @@ fn bare(options: &ServerOptions, address: SocketAddr) -> Result<Command> {
 }
 
 /// A port that was free a moment ago.
-fn free_address() -> Result<SocketAddr> {
+pub(crate) fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 

@@ -12,10 +12,13 @@ use crate::args::Args;
 use crate::process::myself;
 use crate::servers::{Kind, ServerOptions};
 use crate::trial::{self, Case, Timing, Trial};
+use crate::web;
 
 /// The command.
 pub(crate) fn command(mut args: Args) -> Result<()> {
     let options = ServerOptions::read(&mut args, "0")?;
+    let parts: Vec<String> = args.list("parts", "radio,http")?;
+    let has_part = |name: &str| parts.iter().any(|part| part == name);
     let kinds: Vec<Kind> = args.list("servers", "bare,skywave")?;
     let listeners = args.value("listeners", 50)?;
     let timing = Timing {
@@ -27,10 +30,10 @@ pub(crate) fn command(mut args: Args) -> Result<()> {
         swarm_cores: Vec::new(),
     };
     args.finish()?;
-    if kinds.contains(&Kind::Skywave) && !options.skywave.exists() {
-        build(&options.skywave)?;
+    if has_part("radio") && kinds.contains(&Kind::Skywave) && !options.skywave.exists() {
+        build(&options.skywave, &["-p", "engine-server", "--bin", "skywave"])?;
     }
-    for &server in &kinds {
+    for &server in kinds.iter().filter(|_| has_part("radio")) {
         for case in cases(server, listeners) {
             let trial = trial::run(&case, &options, &timing)?;
             judge(&trial).with_context(|| format!("{case:?}"))?;
@@ -43,6 +46,9 @@ pub(crate) fn command(mut args: Args) -> Result<()> {
                 case.titles,
             );
         }
+    }
+    if has_part("http") {
+        web::smoke(|serve| build(serve, &["-p", "protocol-http", "--example", "serve"]))?;
     }
     Ok(())
 }
@@ -87,10 +93,10 @@ fn judge(trial: &Trial) -> Result<()> {
     Ok(())
 }
 
-/// Builds the server with the profile that the bench was built with, next to it.
-fn build(skywave: &Path) -> Result<()> {
+/// Builds a server with the profile that the bench was built with, next to it.
+fn build(server: &Path, what: &[&str]) -> Result<()> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(["build", "--quiet", "-p", "engine-server", "--bin", "skywave"]);
+    command.args(["build", "--quiet"]).args(what);
     let directory = myself()?.parent().map(Path::to_owned).unwrap_or_default();
     if directory.ends_with("release") {
         command.arg("--release");
@@ -99,8 +105,8 @@ fn build(skywave: &Path) -> Result<()> {
         command.arg("--target-dir").arg(target);
     }
     let status = command.status().context("cannot run cargo to build the server")?;
-    if !status.success() || !skywave.exists() {
-        bail!("there is no server at {}", skywave.display());
+    if !status.success() || !server.exists() {
+        bail!("there is no server at {}", server.display());
     }
     Ok(())
 }
