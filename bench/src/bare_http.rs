@@ -111,7 +111,9 @@ impl Bare {
             Completion::Ended { token, .. } => self.close(token),
             Completion::Closed { token } => drop(self.connections.remove(token)),
             Completion::AcceptFailed { error, .. } => eprintln!("accept: {error}"),
-            Completion::Connected { .. } | Completion::ReceivedFrom { .. } => {}
+            Completion::Connected { .. }
+            | Completion::ReceivedFrom { .. }
+            | Completion::Icmp { .. } => {}
         }
     }
 
