@@ -176,7 +176,8 @@ fn parse_head<'b>(
 ) -> Result<ResponseHead<'b>, Malformed> {
     let line_end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
     let (line, lines) = bytes.split_at((line_end + 1).min(bytes.len()));
-    let (version, status, reason) = parse_status_line(line.trim_ascii_end())?;
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    let (version, status, reason) = parse_status_line(line.strip_suffix(b"\r").unwrap_or(line))?;
     let mut slots = [httparse::EMPTY_HEADER; HEADERS_COUNT_MAX];
     let parsed = match httparse::parse_headers(lines, &mut slots) {
         Ok(httparse::Status::Complete((_, parsed))) => parsed,
@@ -232,7 +233,8 @@ fn parse_status_line(line: &[u8]) -> Result<(Version, Status, &str), Malformed> 
     if reason.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
         return malformed("the reason phrase has a control character");
     }
-    Ok((version, Status(status), std::str::from_utf8(reason).unwrap_or_default()))
+    let reason = std::str::from_utf8(reason).unwrap_or_default();
+    Ok((version, Status(status), reason.trim_end_matches([' ', '\t'])))
 }
 
 /// RFC 9112 §6.3 from a client's point of view.
@@ -255,15 +257,19 @@ fn body_kind(
     if codings_count > 0 && length.is_some() {
         return malformed("Content-Length stands beside Transfer-Encoding");
     }
+    // Also where no body follows: who reads another number there finds another next answer.
+    const LENGTH: Malformed = Malformed { reason: "Content-Length is malformed" };
+    let length_bytes = length.map(|length| parse_length(length).ok_or(LENGTH)).transpose()?;
     if request_is_head || status.0 < 200 || status.0 == 204 || status.0 == 304 {
         return Ok(BodyKind::None);
     }
-    match (codings_count, headers.get("transfer-encoding"), length) {
+    // Node takes the tab for a part of the coding, does not know it, and reads until the close.
+    if codings_count > 0 && headers.has_tab_behind("transfer-encoding") {
+        return malformed("a tab stands behind Transfer-Encoding");
+    }
+    match (codings_count, headers.get("transfer-encoding"), length_bytes) {
         (0, _, None) => Ok(BodyKind::UntilClose),
-        (0, _, Some(length)) => match parse_length(length) {
-            Some(length) => Ok(BodyKind::Length(length)),
-            None => malformed("Content-Length is malformed"),
-        },
+        (0, _, Some(length_bytes)) => Ok(BodyKind::Length(length_bytes)),
         (1, Some(coding), _) if coding.eq_ignore_ascii_case(b"chunked") => match version {
             Version::Http11 => Ok(BodyKind::Chunked),
             _ => malformed("Transfer-Encoding needs HTTP/1.1"),
