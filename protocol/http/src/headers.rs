@@ -69,14 +69,13 @@ impl<'b> Headers<'b> {
         self.lines.is_empty()
     }
 
-    /// Whether a tab stands between a value of this name and the end of its line. It is a blank, but
-    /// not to everyone.
+    /// Whether a tab stands between a value of this name and the end of its line. It is a blank,
+    /// but not to everyone.
     pub(crate) fn has_tab_behind(&self, name: &str) -> bool {
         self.get_all(name).any(|value| {
             let end = usize::from(offset_in(self.bytes, value)) + value.len();
-            let mut blanks =
-                self.bytes[end..].iter().take_while(|byte| matches!(byte, b' ' | b'\t'));
-            blanks.any(|byte| *byte == b'\t')
+            let behind = self.bytes[end..].iter();
+            behind.take_while(|byte| matches!(byte, b' ' | b'\t')).any(|byte| *byte == b'\t')
         })
     }
 
