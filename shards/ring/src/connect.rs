@@ -21,7 +21,8 @@ use crate::sockets::{self, Kind};
 impl UringIo {
     pub(crate) fn connect(&mut self, token: Token, to: SocketAddr) {
         let domain = if to.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
-        let ticket = self.operations.insert(Operation::Open { token, to, cancelled: false });
+        let ticket =
+            self.operations.insert(Operation::Open { token, to: Box::new(to), cancelled: false });
         self.connecting.push(ticket);
         let entry = opcode::Socket::new(domain, libc::SOCK_STREAM, 0)
             .file_index(Some(DestinationSlot::auto_target()))
@@ -89,7 +90,7 @@ impl UringIo {
             self.close_silently(socket);
             return;
         }
-        self.start_connect(socket, token, to);
+        self.start_connect(socket, token, *to);
     }
 
     pub(crate) fn on_connect(

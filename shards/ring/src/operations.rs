@@ -72,12 +72,13 @@ pub(crate) enum Operation {
     PeerName { socket: u32, acceptor: u32, acceptor_tenant: u32, token: Token, message: Pinned },
     /// Multishot receive, of a stream or of datagrams.
     Receive { socket: u32, token: Token },
-    /// A send of a stream, or of datagrams.
-    Send(Sending),
+    /// A send of a stream, or of datagrams. In a box, for every listener has a receive in flight
+    /// all the time and a send now and then.
+    Send(Box<Sending>),
     /// What the network says of datagrams sent.
     Errors { socket: u32, message: Pinned },
     /// A socket is being made for a connection.
-    Open { token: Token, to: SocketAddr, cancelled: bool },
+    Open { token: Token, to: Box<SocketAddr>, cancelled: bool },
     /// A connection is being made.
     Connect { token: Token, socket: u32, cancelled: bool, message: Pinned },
     /// The descriptor is being given back.
@@ -85,6 +86,8 @@ pub(crate) enum Operation {
     /// The last resort of a close.
     Shutdown { socket: u32 },
 }
+
+const _: () = assert!(size_of::<Operation>() <= 40, "what each listener has in flight is small");
 
 /// A send: the bytes, and how far it is.
 pub(crate) struct Sending {
@@ -182,11 +185,16 @@ pub(crate) fn empty_header() -> libc::msghdr {
     unsafe { std::mem::zeroed() }
 }
 
-/// Slots of operations, and messages kept for the next one.
+/// Slots of operations, and memory kept for the next ones.
+///
+/// The table grows by whole blocks and moves nothing when it does: while it grew by moving, a storm
+/// of connects would hold it twice.
 pub(crate) struct Operations {
-    slots: Vec<Slot>,
+    blocks: Vec<Vec<Slot>>,
+    slots_count: u32,
     free: Vec<u32>,
     messages: Vec<Pinned>,
+    sendings: Vec<Box<Sending>>,
     in_flight_count: u64,
 }
 
@@ -195,12 +203,23 @@ struct Slot {
     operation: Option<Operation>,
 }
 
+/// Slots that are made at once.
+const SLOTS_PER_BLOCK: u32 = 256;
 /// Messages kept for reuse, about 1.2 KB each.
 const MESSAGES_KEPT_MAX: usize = 256;
+/// Sends kept for reuse, about 120 bytes each.
+const SENDINGS_KEPT_MAX: usize = 1_024;
 
 impl Operations {
     pub(crate) fn new() -> Self {
-        Operations { slots: Vec::new(), free: Vec::new(), messages: Vec::new(), in_flight_count: 0 }
+        Operations {
+            blocks: Vec::new(),
+            slots_count: 0,
+            free: Vec::new(),
+            messages: Vec::new(),
+            sendings: Vec::new(),
+            in_flight_count: 0,
+        }
     }
 
     pub(crate) fn in_flight_count(&self) -> u64 {
@@ -210,24 +229,52 @@ impl Operations {
     pub(crate) fn insert(&mut self, operation: Operation) -> Ticket {
         self.in_flight_count += 1;
         if let Some(index) = self.free.pop() {
-            let slot = &mut self.slots[index as usize];
+            let slot = self.slot(index).expect("a free slot was in use once");
             slot.operation = Some(operation);
             return Ticket { index, generation: slot.generation };
         }
-        let index = self.slots.len() as u32;
-        self.slots.push(Slot { generation: 0, operation: Some(operation) });
+        let index = self.slots_count;
+        if index.is_multiple_of(SLOTS_PER_BLOCK) {
+            self.blocks.push(Vec::with_capacity(SLOTS_PER_BLOCK as usize));
+        }
+        let block = self.blocks.last_mut().expect("just made if there was none");
+        block.push(Slot { generation: 0, operation: Some(operation) });
+        self.slots_count += 1;
         Ticket { index, generation: 0 }
+    }
+
+    /// Takes a send in; its memory is that of an earlier one where there is any.
+    pub(crate) fn insert_send(&mut self, sending: Sending) -> Ticket {
+        let sending = match self.sendings.pop() {
+            Some(mut kept) => {
+                *kept = sending;
+                kept
+            }
+            None => Box::new(sending),
+        };
+        self.insert(Operation::Send(sending))
+    }
+
+    /// Takes the memory of a send back, and lets go of what it sent.
+    pub(crate) fn recycle_send(&mut self, mut sending: Box<Sending>) {
+        sending.gather = Gather::new();
+        if let Some(message) = sending.message.take() {
+            self.recycle(message);
+        }
+        if self.sendings.len() < SENDINGS_KEPT_MAX {
+            self.sendings.push(sending);
+        }
     }
 
     /// The operation, while it is in flight.
     pub(crate) fn get_mut(&mut self, ticket: Ticket) -> Option<&mut Operation> {
-        let slot = self.slots.get_mut(ticket.index as usize)?;
+        let slot = self.slot(ticket.index)?;
         slot.operation.as_mut().filter(|_| slot.generation == ticket.generation)
     }
 
     /// Takes the operation out: its last event has come.
     pub(crate) fn remove(&mut self, ticket: Ticket) -> Option<Operation> {
-        let slot = self.slots.get_mut(ticket.index as usize)?;
+        let slot = self.slot(ticket.index)?;
         if slot.generation != ticket.generation {
             return None;
         }
@@ -236,6 +283,11 @@ impl Operations {
         self.free.push(ticket.index);
         self.in_flight_count -= 1;
         Some(operation)
+    }
+
+    fn slot(&mut self, index: u32) -> Option<&mut Slot> {
+        let block = self.blocks.get_mut((index / SLOTS_PER_BLOCK) as usize)?;
+        block.get_mut((index % SLOTS_PER_BLOCK) as usize)
     }
 
     /// A message to fill; a used one when there is any.

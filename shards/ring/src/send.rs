@@ -38,7 +38,7 @@ impl UringIo {
         }
         let entry = self.stream_entry(slot, &gather, 0);
         let sending = Sending { socket: slot, token, gather, sent: 0, total, message: None };
-        let ticket = self.operations.insert(Operation::Send(sending));
+        let ticket = self.operations.insert_send(sending);
         self.sockets[slot as usize].sending = Some(ticket);
         // SAFETY: the operation owns the gather, whose bytes lie on the heap or are static and so
         // do not move with it; the list of parts stays staged until the kernel has read it.
@@ -78,7 +78,7 @@ impl UringIo {
             .build();
         let message = Some(message);
         let sending = Sending { socket: slot, token, gather, sent: 0, total, message };
-        let ticket = self.operations.insert(Operation::Send(sending));
+        let ticket = self.operations.insert_send(sending);
         // SAFETY: the operation owns the gather and the message, as in `send`.
         unsafe { self.start(slot, ticket, entry) };
     }
@@ -118,15 +118,14 @@ impl UringIo {
             code => Err(io::Error::from_raw_os_error(-code)),
         };
         let Some(Operation::Send(sending)) = self.finish(socket, ticket) else { return };
-        if let Some(message) = sending.message {
-            self.operations.recycle(message);
-        }
+        let token = sending.token;
+        self.operations.recycle_send(sending);
         let state = &mut self.sockets[socket as usize];
         if state.kind == Kind::Stream {
             state.sending = None;
         }
         if state.is_open() {
-            completions.push(Completion::Sent { token: sending.token, result });
+            completions.push(Completion::Sent { token, result });
         } else {
             self.close_when_quiet(socket);
         }
