@@ -194,6 +194,7 @@ pub(crate) struct Operations {
     slots_count: u32,
     free: Vec<u32>,
     messages: Vec<Pinned>,
+    #[allow(clippy::vec_box, reason = "the boxes go in and out of operations")]
     sendings: Vec<Box<Sending>>,
     in_flight_count: u64,
 }
