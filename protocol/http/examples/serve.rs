@@ -7,7 +7,7 @@
 //!
 //! | path | answer |
 //! |---|---|
-//! | `/` | 13 bytes of text |
+//! | `/` | 13 bytes of text; to `POST` and `PUT`: the body again |
 //! | `/empty` | 200 without a body |
 //! | `/length` | to `POST` and `PUT`: how many bytes the body had |
 //! | `/echo` | a WebSocket that says everything again |

@@ -16,6 +16,9 @@ pub const CONNECTIONS_SPARE: usize = 64;
 /// Longest body that is counted: 413 beyond.
 pub const BODY_BYTES_MAX: u64 = 1 << 20;
 
+/// Longest body that is said again, and so is held until its end: 413 beyond.
+pub const MIRROR_BYTES_MAX: u64 = 64 << 10;
+
 /// Longest message that is echoed: 1009 beyond.
 pub const MESSAGE_BYTES_MAX: u64 = 1 << 20;
 

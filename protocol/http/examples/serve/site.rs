@@ -14,12 +14,13 @@ use protocol_ws::Upgrade;
 
 use super::echo::Echo;
 use super::files::{File, Files};
-use super::limits::{BLOCK_BYTES_MAX, BODY_BYTES_MAX};
+use super::limits::{BLOCK_BYTES_MAX, BODY_BYTES_MAX, MIRROR_BYTES_MAX};
 
 #[derive(Clone, Copy, Debug)]
 enum Handler {
     Hello,
     Empty,
+    Mirror,
     Length,
     Echo,
     File,
@@ -27,6 +28,8 @@ enum Handler {
 
 const ROUTES: &[Route<Handler>] = &[
     Route::new(Method::Get, "/", Handler::Hello),
+    Route::new(Method::Post, "/", Handler::Mirror).with_body(MIRROR_BYTES_MAX),
+    Route::new(Method::Put, "/", Handler::Mirror).with_body(MIRROR_BYTES_MAX),
     Route::new(Method::Get, "/empty", Handler::Empty),
     Route::new(Method::Post, "/length", Handler::Length).with_body(BODY_BYTES_MAX),
     Route::new(Method::Put, "/length", Handler::Length).with_body(BODY_BYTES_MAX),
@@ -48,6 +51,8 @@ pub struct Site {
 pub struct Visit {
     /// How long the body of the present request is so far.
     body_bytes: u64,
+    /// The body itself, where it is to be said again.
+    mirror: Option<Vec<u8>>,
     /// What is still to be sent of a file.
     rest: Option<Block>,
     /// In a box, for most connections never get there.
@@ -83,8 +88,16 @@ impl Site {
                 Ok(path) => self.request(&head, &path, visit, connection, http),
                 Err(refused) => connection.refuse(http, refused),
             },
-            Event::Body(piece) => visit.body_bytes += piece.len() as u64,
+            Event::Body(piece) => {
+                visit.body_bytes += piece.len() as u64;
+                if let Some(mirror) = &mut visit.mirror {
+                    mirror.extend_from_slice(piece);
+                }
+            }
             Event::End => {
+                if let Some(mirror) = visit.mirror.take() {
+                    return text(connection, http, Status::OK, &mirror);
+                }
                 let number = format!("{}\n", visit.body_bytes);
                 text(connection, http, Status::OK, number.as_bytes());
             }
@@ -121,12 +134,13 @@ impl Site {
         match route.handler {
             Handler::Hello => text(connection, http, Status::OK, b"Hello, world!"),
             Handler::Empty => text(connection, http, Status::OK, b""),
-            Handler::Length if head.lacks_length() => {
+            Handler::Length | Handler::Mirror if head.lacks_length() => {
                 text(connection, http, Status::LENGTH_REQUIRED, b"the body has no length");
             }
-            Handler::Length => {
+            Handler::Length | Handler::Mirror => {
                 connection.set_body_bytes_max(route.body_bytes_max);
                 visit.body_bytes = 0;
+                visit.mirror = matches!(route.handler, Handler::Mirror).then(Vec::new);
             }
             Handler::Echo => upgrade(head, visit, connection, http),
             Handler::File => match self.files.find(path) {
