@@ -140,7 +140,7 @@ fn the_routes() {
     assert_eq!(get("/%2e%2e/etc/passwd", "").status, 400);
     assert_eq!(get("/echo", "").status, 426);
     assert_eq!(get("/folder/", "").body, b"<p>here");
-    let refused = ask("DELETE / HTTP/1.1\r\nHost: h\r\n\r\n");
+    let refused = ask("DELETE /empty HTTP/1.1\r\nHost: h\r\n\r\n");
     assert_eq!((refused.status, refused.line("Allow")), (405, Some("GET, HEAD, OPTIONS")));
     let options = ask("OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n");
     assert_eq!((options.status, options.line("Content-Length")), (204, None));
@@ -158,9 +158,13 @@ fn bodies() {
     assert_eq!(length("\r\n").status, 411);
     assert_eq!(length("Content-Length: 9999999\r\n\r\n").status, 413);
     assert_eq!(length("Expect: 100-continue\r\nContent-Length: 2\r\n\r\nhi").body, b"2\n");
+    let mirror = |lines: &str| ask(&format!("PUT / HTTP/1.1\r\nHost: h\r\n{lines}"));
+    assert_eq!(mirror(chunked).body, b"abc12345678");
+    assert_eq!(mirror("Content-Length: 0\r\n\r\n").body, b"");
+    assert_eq!(mirror("Content-Length: 65537\r\n\r\n").status, 413);
     // Nobody wants this body: the client is not asked to send it.
-    let lines = "POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n";
-    let unwanted = ask(lines);
+    let expects = "HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n";
+    let unwanted = ask(&format!("POST /empty {expects}"));
     assert_eq!((unwanted.status, unwanted.keep_alive), (405, false));
 }
 
