@@ -255,6 +255,7 @@ impl Control {
             | Message::MoveListeners { .. }
             | Message::StartPull(_)
             | Message::StopPull(_)
+            | Message::NothingComes(_)
             | Message::Drain { .. } => unreachable!("a message for a shard came to control"),
         }
     }

@@ -24,6 +24,7 @@ use engine_node::{Message, MountId, PullFailure, PullOrder, SessionId};
 use shards_runtime::ShardId;
 
 use crate::control::Control;
+use crate::directory::MountState;
 use crate::pull::{Next, Pull, State, UNWANTED_MAX};
 use crate::upstream::Upstream;
 
@@ -317,7 +318,29 @@ impl Control {
             Next::Redirect(upstream) => self.approach(id, upstream),
             Next::Address => self.order_pull(id),
             Next::Url => self.start_pull(id),
-            Next::Wait => self.wait_before_pull(id),
+            Next::Wait => {
+                self.wait_before_pull(id);
+                self.turn_waiters_away();
+            }
+        }
+    }
+
+    /// Tells listeners that wait for a mount which nothing brings up for now: every pull that could
+    /// has had its round. Who comes later waits for the next one.
+    fn turn_waiters_away(&mut self) {
+        let is_trying = |id: &MountId| {
+            self.pulls.get(id).is_some_and(|pull| !matches!(pull.state, State::Waiting { .. }))
+        };
+        let is_in_vain = |mount: &&MountState| {
+            self.listeners_count(mount) > 0
+                && self.directory.route(mount.id).is_none()
+                && !self.directory.chain(mount.id).iter().any(|link| is_trying(&link.id))
+        };
+        let homes: Vec<_> = self.directory.iter().filter(is_in_vain).map(|m| m.id).collect();
+        for home in homes {
+            for shard in 0..self.setup.shards_count {
+                self.send(ShardId(shard as u16), Message::NothingComes(home));
+            }
         }
     }
 

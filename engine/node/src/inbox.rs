@@ -74,6 +74,7 @@ impl Node {
             Message::MoveListeners { from, to } => self.move_listeners(from, to),
             Message::StartPull(order) => self.start_pull(cx, *order),
             Message::StopPull(mount) => self.stop_pull(cx, mount),
+            Message::NothingComes(home) => self.turn_away(cx, home),
             Message::Drain { within_ms } => self.start_drain(cx, within_ms),
             Message::Ask { .. }
             | Message::SourceEnded { .. }
@@ -158,6 +159,14 @@ impl Node {
             let titled = parked.titled;
             connection.state = State::Answering;
             self.greet_listener(cx, token, &session, Visit { home, titled, admitted: true });
+        }
+    }
+
+    /// Tells those who wait for a mount that it does not come up.
+    fn turn_away<I: Io>(&mut self, cx: &mut Context<'_, I, Message>, home: MountId) {
+        for token in self.parked.get(&home).cloned().unwrap_or_default() {
+            let answer = self.answers(cx).not_found();
+            self.refuse(cx, token, 404, answer);
         }
     }
 

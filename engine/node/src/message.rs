@@ -153,6 +153,8 @@ pub enum Message {
     StartPull(Box<PullOrder>),
     /// End the pull of a mount, connecting or running.
     StopPull(MountId),
+    /// All that could bring a mount up has been tried in vain: who waits for it is told so.
+    NothingComes(MountId),
     /// Close acceptors now, sources and listeners at the deadline; then say [`Message::Drained`]
     /// and stop.
     Drain {

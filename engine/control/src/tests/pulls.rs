@@ -196,6 +196,31 @@ fn nothing_waits_for_a_resolver_or_a_shard_for_ever() {
 }
 
 #[test]
+fn on_demand_who_waits_in_vain_is_told_after_one_round() {
+    let mut world = World::new(ON_DEMAND);
+    assert_eq!(world.listen(0, "/p"), Ok("/p".into()));
+    let order = world.order();
+    let told = |world: &mut World| {
+        let homes = world.take(|to, message| match message {
+            Message::NothingComes(home) => Some((to, *home)),
+            _ => None,
+        });
+        homes.len()
+    };
+    assert_eq!(told(&mut world), 0);
+    world.fail(&order, PullFailure::Unreachable("refused".into()));
+    assert_eq!(told(&mut world), 2, "every shard");
+    // Who comes now waits for the next attempt.
+    assert_eq!(world.listen(0, "/p"), Ok("/p".into()));
+    assert_eq!(told(&mut world), 0);
+    world.wait_s(2);
+    let order = world.order();
+    let session = world.succeed(&order).expect("granted");
+    world.message(0, Message::SourceEnded { session, cause: EndCause::Killed });
+    assert_eq!(told(&mut world), 0, "a stream that ends is no attempt that failed");
+}
+
+#[test]
 fn on_demand_begins_and_ends_with_listeners() {
     let mut world = World::new(ON_DEMAND);
     world.wait_s(30);
