@@ -8,6 +8,11 @@ pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
+/// Seconds since the Unix epoch.
+pub(crate) fn unix_s() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
 /// Sleeps for that long.
 pub(crate) fn sleep(time: Duration) {
     std::thread::sleep(time);

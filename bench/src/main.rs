@@ -4,6 +4,7 @@
 mod args;
 mod bare;
 mod bare_http;
+mod bare_udp;
 mod clock;
 mod content;
 mod http;
@@ -19,6 +20,7 @@ mod source;
 mod storm;
 mod swarm;
 mod trial;
+mod turn;
 mod web;
 
 use std::process::ExitCode;
@@ -36,9 +38,10 @@ bench COMMAND [--flag value]...
   big            more listeners than one descriptor table holds
   http           CPU, latency and memory for each HTTP request: ours, a bare ring's, and those
                  of libuv, nginx, Go and Node (--prepare gets them first)
+  turn           CPU for each relayed packet: our relay's, coturn's, a bare forwarder's
   smoke          a small size of everything, with a verdict
   readme         puts the latest figures into README.md
-  swarm, source, bare, load, bare-http   the parts, by themselves
+  swarm, source, bare, load, bare-http, bare-udp   the parts, by themselves
 ";
 
 fn main() -> ExitCode {
@@ -68,6 +71,9 @@ fn run() -> Result<()> {
         "bare" => bare::command(args),
         "bare-http" => bare_http::command(args),
         "load" => load::command(args),
+        "bare-udp" => bare_udp::command(args),
+        "turn" => turn::command(args),
+        "turn-part" => turn::part_command(args),
         "launch" => process::launch(args),
         _ => bail!("{USAGE}"),
     }

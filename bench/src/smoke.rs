@@ -12,15 +12,18 @@ use crate::args::Args;
 use crate::process::myself;
 use crate::servers::{Kind, ServerOptions};
 use crate::trial::{self, Case, Timing, Trial};
+use crate::turn;
 use crate::web;
 
 /// The command.
 pub(crate) fn command(mut args: Args) -> Result<()> {
     let options = ServerOptions::read(&mut args, "0")?;
-    let parts: Vec<String> = args.list("parts", "radio,http")?;
+    let parts: Vec<String> = args.list("parts", "radio,http,turn")?;
     let has_part = |name: &str| parts.iter().any(|part| part == name);
     let kinds: Vec<Kind> = args.list("servers", "bare,skywave")?;
     let listeners = args.value("listeners", 50)?;
+    let relays: Vec<turn::Kind> = args.list("relays", "bare")?;
+    let relay_options = turn::RelayOptions::beside(&mut args)?;
     let timing = Timing {
         lead_bytes: 100_000,
         warm_up: Duration::from_millis(500),
@@ -49,6 +52,9 @@ pub(crate) fn command(mut args: Args) -> Result<()> {
     }
     if has_part("http") {
         web::smoke(|serve| build(serve, &["-p", "protocol-http", "--example", "serve"]))?;
+    }
+    if has_part("turn") {
+        turn::check(&relays, &relay_options)?;
     }
     Ok(())
 }

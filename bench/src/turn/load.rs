@@ -1,0 +1,321 @@
+//! The open-loop load: payloads leave when they are due, whatever has become of those before, and
+//! the time of each is counted from when it was due.
+//!
+//! ```text
+//! client ── ChannelData ──► server's port ═ relay ═ relayed address ── payload ──► peer    (up)
+//! client ◄─ ChannelData ─── server's port ═ relay ═ relayed address ◄─ payload ─── peer    (down)
+//! ```
+//!
+//! Up and down take turns over all allocations. Nothing here sleeps or is woken: waking a receiver
+//! would cost the sender, and so the server, what on a real network it does not pay.
+//!
+//! *Invariant:* what is received is checked whole, and counted only when it is right.
+
+use std::io::ErrorKind;
+use std::net::{SocketAddr, UdpSocket};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use hdrhistogram::Histogram;
+use protocol_stun::{AttributeKind, Builder, ChannelData, Class, Message, Method, TransactionId};
+use serde::Serialize;
+
+use super::client::{CHANNEL, Client, Framing};
+use super::payload::{PAYLOAD_BYTES_MAX, Way, name_of};
+use crate::clock;
+
+/// Units sent between two looks at what has arrived.
+const UNITS_PER_LOOK_MAX: usize = 16;
+/// Datagrams taken from one socket before the next one's turn.
+const TAKEN_PER_SOCKET_MAX: usize = 32;
+/// Bytes that may wait at the peers' socket.
+const QUEUE_BYTES: usize = 4 << 20;
+/// After the last payload has left, so long are late ones waited for.
+const LATE_MAX: Duration = Duration::from_millis(500);
+/// Whoever is so late was not open-loop any more.
+const BEHIND: Duration = Duration::from_millis(2);
+/// Room for a frame around the longest payload.
+const FRAME_BYTES_MAX: usize = PAYLOAD_BYTES_MAX + 64;
+
+/// What is sent.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize)]
+pub(crate) struct LoadPlan {
+    /// Payloads each second, both ways together.
+    pub(crate) rate: f64,
+    /// Bytes of each.
+    pub(crate) payload_bytes: usize,
+    /// How many go to one place back to back.
+    pub(crate) run: usize,
+    /// For how long, s.
+    pub(crate) seconds: f64,
+}
+
+/// What arrived.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct LoadReport {
+    /// Payloads that left.
+    pub(crate) sent: u64,
+    /// Payloads that arrived right.
+    pub(crate) received: u64,
+    /// Datagrams that arrived and were not right.
+    pub(crate) wrong: u64,
+    /// Payloads that arrived after a later one of their way, or twice.
+    pub(crate) unordered: u64,
+    /// From when they were due until they were seen, µs: half of all, 99 of 100, 999 of 1,000, the
+    /// last.
+    pub(crate) p50_us: f64,
+    pub(crate) p99_us: f64,
+    pub(crate) p999_us: f64,
+    pub(crate) max_us: f64,
+    /// Share of payloads that left more than 2 ms late: the generator could not do more.
+    pub(crate) behind_share: f64,
+    /// From the first payload to the last, s.
+    pub(crate) sending_s: f64,
+}
+
+impl LoadReport {
+    /// Share of payloads that did not arrive.
+    pub(crate) fn lost_share(&self) -> f64 {
+        1.0 - self.received as f64 / self.sent.max(1) as f64
+    }
+
+    /// Whether the generator kept its schedule.
+    pub(crate) fn is_open_loop(&self) -> bool {
+        self.behind_share < 0.01
+    }
+}
+
+/// Allocations that are ready, and their peer.
+pub(crate) struct Load {
+    framing: Framing,
+    clients: Vec<Client>,
+    relays: Vec<SocketAddr>,
+    peer: UdpSocket,
+    ups: Vec<Way>,
+    downs: Vec<Way>,
+    histogram: Histogram<u64>,
+    wrong: u64,
+    behind: u64,
+    start: Instant,
+    payload_bytes: usize,
+    room: Box<[u8; 65_536]>,
+}
+
+/// The peers' socket.
+pub(crate) fn peer_socket() -> Result<UdpSocket> {
+    let peer = UdpSocket::bind(("127.0.0.1", 0))?;
+    peer.set_nonblocking(true)?;
+    let set = rustix::net::sockopt::set_socket_recv_buffer_size;
+    set(&peer, QUEUE_BYTES).context("the peers' receive queue")?;
+    Ok(peer)
+}
+
+impl Load {
+    /// A load over clients that are ready.
+    pub(crate) fn new(framing: Framing, clients: Vec<Client>, peer: UdpSocket) -> Result<Self> {
+        let relays: Option<Vec<SocketAddr>> = clients.iter().map(|client| client.relay).collect();
+        let count = clients.len() as u32;
+        for client in &clients {
+            let set = rustix::net::sockopt::set_socket_recv_buffer_size;
+            set(&client.socket, QUEUE_BYTES / 4).context("a client's receive queue")?;
+        }
+        Ok(Load {
+            framing,
+            clients,
+            relays: relays.context("a client without a relayed address")?,
+            peer,
+            ups: (0..count).map(Way::new).collect(),
+            downs: (count..2 * count).map(Way::new).collect(),
+            histogram: Histogram::new_with_bounds(100, 10_000_000_000, 3)?,
+            wrong: 0,
+            behind: 0,
+            start: clock::now(),
+            payload_bytes: 0,
+            room: Box::new([0; 65_536]),
+        })
+    }
+
+    /// The clients, to refresh what they have.
+    pub(crate) fn clients(&mut self) -> &mut [Client] {
+        &mut self.clients
+    }
+
+    /// Sends what the plan says and waits for what comes of it.
+    pub(crate) fn run(&mut self, plan: &LoadPlan) -> Result<LoadReport> {
+        self.forget(plan);
+        let unit_time = Duration::from_secs_f64(plan.run as f64 / plan.rate);
+        let units = (plan.seconds * plan.rate / plan.run as f64) as u64;
+        let mut unit = 0;
+        let mut ended = None;
+        loop {
+            let mut now = clock::now();
+            for _ in 0..UNITS_PER_LOOK_MAX {
+                let due = self.start + mul(unit_time, unit);
+                if unit == units || due > now {
+                    break;
+                }
+                if now - due > BEHIND {
+                    self.behind += plan.run as u64;
+                }
+                self.send_unit(unit, plan.run, due)?;
+                unit += 1;
+                now = clock::now();
+            }
+            let any = self.receive()?;
+            if unit == units {
+                let ended = *ended.get_or_insert(now);
+                let (sent, received) = self.totals();
+                if received == sent || !any && now - ended > LATE_MAX {
+                    return Ok(self.report(ended));
+                }
+            }
+        }
+    }
+
+    fn forget(&mut self, plan: &LoadPlan) {
+        self.payload_bytes = plan.payload_bytes;
+        self.histogram.reset();
+        (self.wrong, self.behind) = (0, 0);
+        for way in self.ups.iter_mut().chain(&mut self.downs) {
+            way.begin_again();
+        }
+        self.start = clock::now();
+    }
+
+    fn send_unit(&mut self, unit: u64, run: usize, due: Instant) -> Result<()> {
+        let count = self.clients.len();
+        let index = (unit / 2) as usize % count;
+        let is_up = unit.is_multiple_of(2);
+        let due_ns = (due - self.start).as_nanos() as u64;
+        let mut room = [0; FRAME_BYTES_MAX];
+        for _ in 0..run {
+            let sent = if is_up {
+                let len = self.frame_up(index, due_ns, &mut room)?;
+                self.clients[index].socket.send(&room[..len])
+            } else {
+                let payload = &mut room[..self.payload_bytes];
+                self.downs[index].write(payload, due_ns);
+                self.peer.send_to(payload, self.relays[index])
+            };
+            match sent {
+                Ok(_) => {}
+                // Not taken is lost, and counted as that.
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error).context("the server is gone"),
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a client's datagram; answers its length.
+    fn frame_up(&mut self, index: usize, due_ns: u64, room: &mut [u8]) -> Result<usize> {
+        let (way, bytes) = (&mut self.ups[index], self.payload_bytes);
+        match self.framing {
+            Framing::Bare => {
+                way.write(&mut room[..bytes], due_ns);
+                Ok(bytes)
+            }
+            Framing::Channel => {
+                room[..4].copy_from_slice(&ChannelData::header(CHANNEL, bytes as u16));
+                way.write(&mut room[4..4 + bytes], due_ns);
+                Ok(4 + bytes)
+            }
+            Framing::Indication => {
+                let mut payload = [0; PAYLOAD_BYTES_MAX];
+                way.write(&mut payload[..bytes], due_ns);
+                let id = TransactionId([7; 12]);
+                let mut builder = Builder::new(room, Class::Indication, Method::SEND, id);
+                builder.xor_address(AttributeKind::XOR_PEER_ADDRESS, self.clients[index].peer);
+                builder.attribute(AttributeKind::DATA, &payload[..bytes]);
+                Ok(builder.finish()?)
+            }
+        }
+    }
+
+    /// Takes what has arrived; whether anything had.
+    fn receive(&mut self) -> Result<bool> {
+        let now_ns = (clock::now() - self.start).as_nanos() as u64;
+        let mut any = false;
+        for _ in 0..4 * TAKEN_PER_SOCKET_MAX {
+            let Some(len) = taken(self.peer.recv(&mut self.room[..]))? else { break };
+            any = true;
+            let payload = &self.room[..len];
+            let way = name_of(payload).and_then(|name| self.ups.get_mut(name as usize));
+            let found = way.and_then(|way| way.check(payload, self.payload_bytes));
+            note(&mut self.histogram, &mut self.wrong, found.map(|it| it.intended_ns), now_ns);
+        }
+        for index in 0..self.clients.len() {
+            for _ in 0..TAKEN_PER_SOCKET_MAX {
+                let client = &self.clients[index].socket;
+                let Some(len) = taken(client.recv(&mut self.room[..]))? else { break };
+                any = true;
+                let payload = unframed(self.framing, &self.room[..len]);
+                let way = &mut self.downs[index];
+                let found = payload.and_then(|it| way.check(it, self.payload_bytes));
+                note(&mut self.histogram, &mut self.wrong, found.map(|it| it.intended_ns), now_ns);
+            }
+        }
+        Ok(any)
+    }
+
+    fn totals(&self) -> (u64, u64) {
+        let ways = || self.ups.iter().chain(&self.downs);
+        (ways().map(Way::sent).sum(), ways().map(|way| way.received).sum())
+    }
+
+    fn report(&self, ended: Instant) -> LoadReport {
+        let (sent, received) = self.totals();
+        let us = |quantile| self.histogram.value_at_quantile(quantile) as f64 / 1_000.0;
+        LoadReport {
+            sent,
+            received,
+            wrong: self.wrong,
+            unordered: self.ups.iter().chain(&self.downs).map(|way| way.unordered).sum(),
+            p50_us: us(0.5),
+            p99_us: us(0.99),
+            p999_us: us(0.999),
+            max_us: self.histogram.max() as f64 / 1_000.0,
+            behind_share: self.behind as f64 / sent.max(1) as f64,
+            sending_s: (ended - self.start).as_secs_f64(),
+        }
+    }
+}
+
+/// Counts a datagram that arrived.
+fn note(histogram: &mut Histogram<u64>, wrong: &mut u64, intended_ns: Option<u64>, now_ns: u64) {
+    match intended_ns {
+        // It may be seen in the look that began just before it was due.
+        Some(at) => histogram.saturating_record(now_ns.saturating_sub(at).max(100)),
+        None => *wrong += 1,
+    }
+}
+
+/// The payload in what a client got.
+fn unframed(framing: Framing, datagram: &[u8]) -> Option<&[u8]> {
+    match framing {
+        Framing::Bare => Some(datagram),
+        Framing::Channel => {
+            let data = ChannelData::decode(datagram).ok()?;
+            (data.number == CHANNEL).then(|| &datagram[data.data])
+        }
+        Framing::Indication => {
+            let message = Message::decode(datagram).ok()?;
+            (message.method() == Method::DATA).then(|| message.find(AttributeKind::DATA))?
+        }
+    }
+}
+
+/// How long a datagram was that was there.
+fn taken(received: std::io::Result<usize>) -> Result<Option<usize>> {
+    match received {
+        Ok(len) => Ok(Some(len)),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
+        // What an earlier datagram met says nothing of the next.
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(None),
+        Err(error) => Err(error).context("a socket of the generator"),
+    }
+}
+
+fn mul(time: Duration, count: u64) -> Duration {
+    Duration::from_nanos((time.as_nanos() * u128::from(count)) as u64)
+}
