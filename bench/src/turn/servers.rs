@@ -237,10 +237,9 @@ fn coturn(options: &RelayOptions, address: SocketAddr, scratch: &Path) -> Result
     command.args(["--listening-port", &address.port().to_string()]);
     command.args(["--listening-ip", &ip, "--relay-ip", &ip, "--allow-loopback-peers"]);
     command.args(["--min-port", &PORTS.0.to_string(), "--max-port", &PORTS.1.to_string()]);
-    command.args(["--lt-cred-mech", "--use-auth-secret", "--static-auth-secret", SECRET]);
+    command.args(["--use-auth-secret", "--static-auth-secret", SECRET]);
     command.args(["--realm", REALM, "--relay-threads", &options.coturn_threads.to_string()]);
-    command.args(["--no-auth-pings", "--no-dynamic-ip-list", "--no-dynamic-realms"]);
-    command.args(["--no-software-attribute", "--no-rfc5780", "--no-stun-backward-compatibility"]);
+    command.args(["--no-auth-pings", "--no-software-attribute", "--no-rfc5780"]);
     command.args(["--simple-log", "--no-stdout-log", "--log-file"]).arg(scratch.join("log.txt"));
     command.arg("--pidfile").arg(scratch.join("pid"));
     command.arg("--userdb").arg(scratch.join("turndb"));
