@@ -27,12 +27,17 @@ const LOSERS: &[Loser] = &[
     Loser {
         word: "relay",
         winner: "pull",
-        but_in: &["protocol/turn/", "protocol/symple/"],
+        but_in: &["protocol/turn/", "protocol/symple/", "bench/src/turn"],
         ..EVERYWHERE
     },
     Loser { word: "ring", winner: "window", only_in: &["media/", "protocol/"], ..EVERYWHERE },
     Loser { word: "channel", winner: "queue", only_in: &["shards/"], ..EVERYWHERE },
-    Loser { word: "allocation", winner: "reserve", but_in: &["protocol/turn/"], ..EVERYWHERE },
+    Loser {
+        word: "allocation",
+        winner: "reserve",
+        but_in: &["protocol/turn/", "bench/src/turn"],
+        ..EVERYWHERE
+    },
     Loser { word: "broadcaster", winner: "source", ..EVERYWHERE },
     Loser { word: "reactor", winner: "shard", ..EVERYWHERE },
     // Whole words.
