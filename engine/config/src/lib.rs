@@ -40,7 +40,7 @@ pub use flags::{Invocation, parse_args, parse_args_with};
 pub use limits::{Limits, MemoryTerm};
 pub use mount::Mount;
 pub use reload::Reload;
-pub use sections::{Credentials, Demo, Http, Listen, Log, Server, Shards};
+pub use sections::{Credentials, Demo, Http, Listen, Log, Server, Shards, Tls};
 pub use types::{Cidr, Level, Secret};
 
 /// The whole configuration.
@@ -50,6 +50,8 @@ pub struct Config {
     pub server: Server,
     /// `[[listen]]`: the sockets; at least one.
     pub listen: Vec<Listen>,
+    /// `[tls]`: certificates, for the sockets that speak TLS.
+    pub tls: Tls,
     /// `[credentials]`: who may send, administer and mirror.
     pub credentials: Credentials,
     /// `[shards]`: threads and cores.
@@ -73,6 +75,7 @@ impl Default for Config {
         Config {
             server: Server::default(),
             listen: Listen::defaults(),
+            tls: Tls::default(),
             credentials: Credentials::default(),
             shards: Shards::default(),
             limits: Limits::default(),
@@ -112,6 +115,7 @@ impl Config {
     fn walk(walker: &mut impl Walker) {
         walker.section(Server::NAME, |config| &mut config.server);
         walker.list(|config| &mut config.listen, |_| Listen::default());
+        walker.section(Tls::NAME, |config| &mut config.tls);
         walker.section(Credentials::NAME, |config| &mut config.credentials);
         walker.section(Shards::NAME, |config| &mut config.shards);
         walker.section(Limits::NAME, |config| &mut config.limits);

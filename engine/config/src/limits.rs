@@ -11,6 +11,21 @@ keys! {
         /// Connections of all kinds at once; another is refused (403).
         clients_max: u32 = 100_000, within(1, 4_000_000);
 
+        /// Connections of one address (of one /64 for IPv6) at once, counted by each shard; another
+        /// is refused (403). 0 is no limit. Trusted proxies have none.
+        address_connections_max: u32 = 0, within(0, 1_000_000);
+
+        /// Requests of one address for each second, counted by each shard; another is answered 429.
+        /// 0 is no limit. Trusted proxies have none.
+        address_requests_per_second_max: u32 = 0, within(0, 1_000_000);
+
+        /// Requests that one connection may carry before it is closed, where it is kept at all. 0
+        /// is no limit.
+        connection_requests_max: u32 = 1_000, within(0, 1_000_000);
+
+        /// How long a connection may be kept without a request.
+        idle_timeout_ms: u64 = 15_000, within(100, 600_000);
+
         /// Sources and pulls at once; another is refused (403).
         sources_max: u32 = 256, within(1, 100_000);
 

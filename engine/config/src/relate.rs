@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use crate::define::Section;
 use crate::read::Places;
-use crate::{Config, Limits, Listen, MOUNT_DEFAULTS, Mount, Shards};
+use crate::{Config, Limits, Listen, MOUNT_DEFAULTS, Mount, Shards, Tls};
 
 /// A key, by section, index of the table and name.
 type Spot = (&'static str, usize, &'static str);
@@ -86,6 +86,21 @@ impl Config {
 
 /// Two sockets cannot have one address; that of ICY v1 sources counts.
 fn sockets(config: &Config, places: &Places, faults: &mut Vec<(Spot, String)>) {
+    let (certificates, keys) = (config.tls.certificates.len(), config.tls.keys.len());
+    if keys != 0 && keys != certificates {
+        let message = format!("expected one for each of {certificates} certificates, found {keys}");
+        faults.push(((Tls::NAME, 0, "keys"), message));
+    }
+    for (index, listen) in config.listen.iter().enumerate() {
+        if listen.https_redirect && !listen.tls {
+            let message = "needs tls = true in the same [[listen]]".to_owned();
+            faults.push(((Listen::NAME, index, "https_redirect"), message));
+        }
+        if listen.tls && config.tls.certificates.is_empty() {
+            let message = "needs tls.certificates".to_owned();
+            faults.push(((Listen::NAME, index, "tls"), message));
+        }
+    }
     if config.listen.is_empty() {
         faults.push(((Listen::NAME, 0, "address"), "at least one [[listen]] is needed".into()));
     }

@@ -58,6 +58,31 @@ keys! {
 
         /// Whether an IPv6 socket leaves IPv4 alone. No effect on an IPv4 address.
         v6_only: bool = true, restart();
+
+        /// Whether TLS is spoken here too: the first byte of a connection tells it from plain HTTP.
+        /// Needs `tls.certificates`.
+        tls: bool = false, restart();
+
+        /// Whether a browser that asks here without TLS for a page is sent to `https`. Players,
+        /// sources and scripts never are.
+        https_redirect: bool = false, restart();
+    }
+}
+
+keys! {
+    /// TLS 1.2 and 1.3, for the sockets that speak it. SIGHUP reads the files anew; connections go
+    /// on with what they began with.
+    pub struct Tls in "tls" {
+        /// Certificates with their chains, in PEM. Who asks for a name gets the one for that name;
+        /// the first is for the others.
+        certificates: Vec<PathBuf> = Vec::new(), example("[\"/etc/skywave/fullchain.pem\"]");
+
+        /// Their keys in the same order, in PEM. Empty: each is in the certificate's own file.
+        keys: Vec<PathBuf> = Vec::new(), example("[\"/etc/skywave/privkey.pem\"]");
+
+        /// Steps of handshakes that a shard takes part in in one tick; others wait for the next, so
+        /// that a storm of them delays no listener.
+        handshakes_per_tick_max: u32 = 4, within(1, 1_000);
     }
 }
 

@@ -557,3 +557,20 @@ fn the_sample_that_is_deployed_is_the_one_that_is_printed() {
     let hint = "renew it: skywave --print-default-config > deploy/skywave.toml.sample";
     assert!(deployed == crate::sample(), "{hint}");
 }
+
+#[test]
+fn tls_says_what_it_lacks() {
+    let parse = |text: &str| match Config::parse("c.toml", text) {
+        Ok(_) => String::new(),
+        Err(errors) => errors.to_string(),
+    };
+    let listen = "[[listen]]\naddress = \"127.0.0.1:8000\"\n";
+    assert!(parse(&format!("{listen}tls = true\n")).contains("needs tls.certificates"));
+    let redirect = format!("{listen}https_redirect = true\n");
+    assert!(parse(&redirect).contains("needs tls = true"));
+    let keys = "[tls]\ncertificates = [\"a\", \"b\"]\nkeys = [\"c\"]\n";
+    assert!(parse(keys).contains("one for each of 2 certificates, found 1"));
+    let right =
+        format!("{listen}tls = true\nhttps_redirect = true\n[tls]\ncertificates = [\"a\"]\n");
+    assert_eq!(parse(&right), "");
+}

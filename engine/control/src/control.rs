@@ -67,6 +67,8 @@ pub enum Input {
     },
     /// The operator gave a new configuration.
     Reload(Arc<Config>),
+    /// The operator gave new certificates.
+    Tls(Arc<protocol_tls::ServerConfig>),
     /// The server is to stop; a second time: at once.
     Drain,
     /// Access-log lines since the start.
@@ -121,6 +123,7 @@ pub struct Control {
     pub(crate) dirty: bool,
     /// Whether a pull may have to start or stop.
     pub(crate) pulls_due: bool,
+    tls: Option<Arc<protocol_tls::ServerConfig>>,
     snapshot: Arc<Snapshot>,
     housekeeping_at: Instant,
     outputs: VecDeque<Output>,
@@ -152,6 +155,7 @@ impl Control {
             config: Arc::clone(&config),
             mounts: directory.entries(),
             clients_count: 0,
+            tls: None,
         };
         let mut control = Control {
             config,
@@ -170,6 +174,7 @@ impl Control {
             drain: None,
             dirty: false,
             pulls_due: true,
+            tls: None,
             snapshot: Arc::new(snapshot),
             housekeeping_at: now,
             outputs: VecDeque::new(),
@@ -177,6 +182,16 @@ impl Control {
         };
         control.configure_pulls();
         control
+    }
+
+    /// The same with certificates, from the first snapshot on.
+    #[must_use]
+    pub fn with_tls(mut self, tls: Option<Arc<protocol_tls::ServerConfig>>) -> Control {
+        let Snapshot { version, clients_count, .. } = *self.snapshot;
+        let (config, mounts) = (Arc::clone(&self.config), self.snapshot.mounts.clone());
+        self.tls.clone_from(&tls);
+        self.snapshot = Arc::new(Snapshot { version, config, mounts, clients_count, tls });
+        self
     }
 
     /// The policy in force; every shard starts with the first one.
@@ -193,6 +208,9 @@ impl Control {
             Input::Tick => {}
             Input::Resolved { id, addresses } => self.resolved(id, addresses),
             Input::Reload(config) => self.reload(&config),
+            Input::Tls(tls) => {
+                (self.tls, self.dirty) = (Some(tls), true);
+            }
             Input::Drain => self.start_drain(),
             Input::LogCounters { written, lost } => {
                 self.counters.log_lines_written = written;
@@ -325,6 +343,7 @@ impl Control {
                 config: Arc::clone(&self.config),
                 mounts: self.directory.entries(),
                 clients_count: self.reports.clients_count(),
+                tls: self.tls.clone(),
             });
             let snapshot = Arc::clone(&self.snapshot);
             self.broadcast(|| Message::Snapshot(Arc::clone(&snapshot)));

@@ -50,6 +50,8 @@ pub trait Bell: Clone + Send + 'static {
 pub enum Command {
     /// There is a new configuration.
     Reload(Arc<Config>),
+    /// There are new certificates.
+    Tls(Arc<protocol_tls::ServerConfig>),
     /// Stop; a second time: at once.
     Drain,
     /// Access-log lines since the start.
@@ -147,6 +149,7 @@ impl<B: Bell> Driver<B> {
             Ok(command) => {
                 self.handle(match command {
                     Command::Reload(config) => Input::Reload(config),
+                    Command::Tls(tls) => Input::Tls(tls),
                     Command::Drain => Input::Drain,
                     Command::LogCounters { written, lost } => Input::LogCounters { written, lost },
                 });

@@ -7,7 +7,7 @@
 //!   An entry that comes too early, because the deadline has moved on, is armed again.
 //! * After `Op::Close` the state is [`State::Closing`] and nothing else happens to it but `Closed`.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use protocol_http::RequestDecoder;
@@ -19,6 +19,7 @@ use crate::message::ForwardedRequest;
 use crate::pull::Pull;
 use crate::snapshot::MountId;
 use crate::source::{Offer, Source};
+use crate::tls::Wire;
 
 /// A connection and its state.
 pub(crate) struct Connection {
@@ -30,6 +31,14 @@ pub(crate) struct Connection {
     pub(crate) sending: bool,
     /// Whether the machine receives for it.
     pub(crate) receiving: bool,
+    /// TLS, if it is spoken.
+    pub(crate) wire: Wire,
+    /// It counts among its address's; under this one, whatever a proxy says later.
+    pub(crate) counted: Option<IpAddr>,
+    /// A browser that asks for a page is sent to https.
+    pub(crate) redirects: bool,
+    /// Whether it may go on behind the answer to come; of a request that has asked for it.
+    pub(crate) keep_alive: KeepAlive,
     /// Close as soon as `output` has gone out.
     pub(crate) close_after_output: bool,
     /// Before that close, wait a moment for the far end to close first: it is still sending, and
@@ -51,6 +60,17 @@ pub(crate) struct Connection {
     pub(crate) output: Vec<Piece>,
     /// What the access log will say of its request.
     pub(crate) record: Option<Box<Record>>,
+}
+
+/// Whether a connection is kept behind the present answer.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(crate) struct KeepAlive {
+    /// The client has asked for it.
+    pub(crate) is_wanted: bool,
+    /// The answer that is being sent allows it.
+    pub(crate) is_granted: bool,
+    /// Requests so far.
+    pub(crate) requests_count: u32,
 }
 
 /// What a connection is doing.
@@ -149,6 +169,10 @@ impl Connection {
             peer,
             sending: false,
             receiving: false,
+            wire: Wire::Plain,
+            counted: None,
+            redirects: false,
+            keep_alive: KeepAlive::default(),
             close_after_output: false,
             lingers: false,
             armed_at: None,

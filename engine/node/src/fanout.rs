@@ -292,10 +292,11 @@ impl Node {
             let is_decided = route.is_none_or(|session| session.id != feed.key.session);
             return if leaves && is_decided { Served::Over } else { Served::Nothing };
         }
-        connection.sending = true;
         let socket = connection.socket.expect("a listener is connected");
         self.counters.listener_sends += 1;
         let bytes = pieces.iter().map(|piece| piece.as_slice().len()).sum();
+        let Some(pieces) = connection.seal(pieces, false) else { return Served::Over };
+        connection.sending = true;
         cx.submit(token, Op::Send(socket, pieces));
         Served::Sent(bytes)
     }
@@ -313,7 +314,8 @@ impl Node {
         let Some(feed) = self.feeds.get_mut(listener.feed) else { return };
         feed.bytes_sent += bytes as u64;
         let lacks = feed.window.head().saturating_sub(listener.cursor.offset());
-        if listener.joined && progressed && lacks > HASTE_BYTES {
+        // What was sent before it had joined was somebody else's: records of a handshake.
+        if !listener.joined || progressed && lacks > HASTE_BYTES {
             self.make_hasty(token);
         }
     }

@@ -117,6 +117,7 @@ impl Node {
             return;
         }
         self.snapshot = snapshot;
+        self.addresses.set_limits(crate::node::address_limits(&self.snapshot.config.limits));
         self.routes_follow_snapshot(cx);
     }
 
@@ -216,7 +217,7 @@ impl Node {
             Verdict::ListenerRefused(answer) => {
                 self.refuse(cx, token, status_of(&answer), answer);
             }
-            Verdict::Answer { status, bytes } => self.refuse(cx, token, status, bytes),
+            Verdict::Answer { status, bytes } => self.answer(cx, token, status, bytes),
         }
     }
 

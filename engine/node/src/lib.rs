@@ -15,6 +15,7 @@ mod feed;
 mod feeds;
 mod greeting;
 mod inbox;
+mod keep;
 mod lifecycle;
 mod message;
 mod mutant;
@@ -25,6 +26,7 @@ mod request;
 mod snapshot;
 mod source;
 mod stats;
+mod tls;
 
 pub use access::same;
 pub use census::{Census, FeedPlace, ListenerPlace};

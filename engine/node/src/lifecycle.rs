@@ -13,13 +13,14 @@ use crate::connection::{Asking, Connection, Head, Record, State, V1};
 use crate::message::{EndCause, Message, Question};
 use crate::mutant::mutant;
 use crate::node::Node;
+use crate::tls::Wire;
 
 /// How long control may take to answer, and a refused client to take its answer.
 const ASK_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a refused client that is still sending may take to read its answer and close.
 const LINGER: Duration = Duration::from_secs(1);
 /// How long a client may take to receive a complete answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Node {
     /// A connection came in.
@@ -47,18 +48,32 @@ impl Node {
         let header_timeout = Duration::from_millis(limits.header_timeout_ms);
         let mut connection = Connection::new(peer, now, state);
         connection.socket = Some(socket);
+        if settings.tls && self.snapshot.tls.is_some() {
+            connection.wire = Wire::Unknown;
+            connection.redirects = settings.https_redirect;
+        }
+        let trusted = &self.snapshot.config.server.trusted_proxies;
+        let is_proxy = trusted.iter().any(|network| network.contains(peer.ip()));
+        let is_crowd = !is_proxy && !self.addresses.connect(peer.ip(), now);
+        connection.counted = (!is_proxy && !is_crowd).then_some(peer.ip());
         connection.deadline = Some(now + header_timeout);
         let Ok(token) = self.connections.insert(connection) else {
             // No slot: this can only be when the table of connections is smaller than the
             // machine's table of sockets.
             self.counters.connections_refused += 1;
+            if !is_proxy && !is_crowd {
+                self.addresses.disconnect(peer.ip(), now);
+            }
             let nobody = self.nobody();
             cx.submit(nobody, Op::Close(socket));
             return;
         };
         self.receive(cx, token);
         self.arm(cx, token);
-        if self.is_full() {
+        if is_crowd {
+            self.counters.address_connections_refused += 1;
+        }
+        if is_crowd || self.is_full() {
             self.counters.connections_refused += 1;
             let answer = self.answers(cx).server_full();
             self.refuse(cx, token, 403, answer);
@@ -85,6 +100,18 @@ impl Node {
                 if connection.input.len() >= crate::source::CLAIM_INPUT_BYTES_MAX {
                     let socket = connection.socket.expect("it received");
                     cx.submit(token, Op::Pause(socket));
+                }
+            }
+            // What comes behind a request waits for its answer, within a bound.
+            State::Asking(Asking::Answer) | State::Answering
+                if connection.keep_alive.is_wanted && !connection.close_after_output =>
+            {
+                connection.input.extend_from_slice(bytes);
+                let input_bytes_max = self.snapshot.config.limits.head_bytes_max * 2;
+                if connection.input.len() > input_bytes_max {
+                    connection.keep_alive.is_wanted = false;
+                    connection.close_after_output = connection.keep_alive.is_granted;
+                    connection.input = Vec::new();
                 }
             }
             // Whoever listens, or waits for an answer, has nothing to say that matters.
@@ -151,6 +178,7 @@ impl Node {
             }
             return;
         };
+        let bytes = connection.plain_bytes(bytes);
         connection.bytes_sent += bytes as u64;
         if let State::Listener(_) = connection.state {
             self.listener_sent(token, bytes);
@@ -166,8 +194,10 @@ impl Node {
         if connection.sending || connection.is_closing() {
             return;
         }
-        if connection.output.is_empty() {
-            if std::mem::take(&mut connection.lingers) {
+        if connection.output.is_empty() && !connection.has_records() {
+            if connection.keep_alive.is_granted && !connection.close_after_output {
+                self.next_request(cx, token);
+            } else if std::mem::take(&mut connection.lingers) {
                 connection.deadline = Some(cx.now() + LINGER);
                 self.arm(cx, token);
             } else if connection.close_after_output {
@@ -175,8 +205,12 @@ impl Node {
             }
             return;
         }
-        connection.sending = true;
         let pieces = Gather::from_vec(std::mem::take(&mut connection.output));
+        let is_last = connection.close_after_output;
+        let Some(pieces) = connection.seal(pieces, is_last) else {
+            return self.close(cx, token);
+        };
+        connection.sending = true;
         cx.submit(token, Op::Send(socket, pieces));
     }
 
@@ -209,6 +243,7 @@ impl Node {
         connection.input = Vec::new();
         connection.deadline = Some(cx.now() + ANSWER_TIMEOUT);
         connection.close_after_output = true;
+        (connection.keep_alive.is_wanted, connection.keep_alive.is_granted) = (false, false);
         connection.lingers = connection.receiving && sends_a_body(&connection.record);
         if let Some(record) = &mut connection.record {
             record.status = status;
@@ -356,13 +391,16 @@ impl Node {
     }
 
     /// A socket is gone: its slot is free.
-    pub(crate) fn closed<I: Io>(&mut self, _cx: &mut Context<'_, I, Message>, token: Token) {
+    pub(crate) fn closed<I: Io>(&mut self, cx: &mut Context<'_, I, Message>, token: Token) {
         if let Some(connection) = self.connections.remove(token) {
             assert!(connection.is_closing(), "only what was closed is gone");
+            if let Some(address) = connection.counted {
+                self.addresses.disconnect(address, cx.now());
+            }
         }
     }
 
-    fn write_log<I: Io>(&mut self, cx: &mut Context<'_, I, Message>, token: Token) {
+    pub(crate) fn write_log<I: Io>(&mut self, cx: &mut Context<'_, I, Message>, token: Token) {
         let Some(connection) = self.connections.get_mut(token) else { return };
         let Some(record) = connection.record.take() else { return };
         let Some(log) = &mut self.log else { return };

@@ -20,6 +20,7 @@ use crate::greeting::SharedHead;
 use crate::message::Message;
 use crate::snapshot::{MountId, Session, SessionId, Snapshot};
 use crate::stats::Counters;
+use protocol_http::server::{AddressLimits, Addresses};
 
 /// Acceptors' tokens stand above all connections' slots.
 const ACCEPTOR_SLOT_BASE: u32 = 0xFFFF_0000;
@@ -43,6 +44,10 @@ pub struct Acceptor {
     pub v6_only: bool,
     /// Connections begin with a PROXY protocol header.
     pub proxy_protocol: bool,
+    /// TLS is spoken here too.
+    pub tls: bool,
+    /// Browsers that ask for a page without TLS are sent to it.
+    pub https_redirect: bool,
     /// ICY v1 sources connect here; they feed this mount unless their password line names one.
     pub v1_mount: Option<String>,
 }
@@ -81,6 +86,13 @@ pub struct Node {
     pub(crate) clients_reported: u64,
     pub(crate) nobodies: u32,
     pub(crate) asks_in_flight: usize,
+    /// What each address has.
+    pub(crate) addresses: Addresses,
+    /// Steps of handshakes that this tick still takes part in, and who waits for the next.
+    pub(crate) handshakes_left: u32,
+    pub(crate) handshakes_waiting: VecDeque<Token>,
+    /// What records say; empty between two receives.
+    pub(crate) plain: Vec<u8>,
     pub(crate) counters: Counters,
     /// Set while draining: when to close what is left.
     pub(crate) drain_until: Option<Instant>,
@@ -125,6 +137,10 @@ impl Node {
             clients_reported: 0,
             nobodies: 0,
             asks_in_flight: 0,
+            addresses: Addresses::new(address_limits(limits)),
+            handshakes_left: snapshot.config.tls.handshakes_per_tick_max,
+            handshakes_waiting: VecDeque::new(),
+            plain: Vec::new(),
             counters: Counters::default(),
             drain_until: None,
             log,
@@ -219,7 +235,7 @@ impl<I: Io> Service<I> for Node {
                 self.counters.accepts_failed += 1;
                 tracing::warn!(%error, "cannot accept a connection");
             }
-            Completion::Received { token, buffer } => self.received(cx, token, &buffer),
+            Completion::Received { token, mut buffer } => self.arrived(cx, token, &mut buffer),
             Completion::Ended { token, end } => self.receive_ended(cx, token, end),
             Completion::Sent { token, result } => self.sent(cx, token, result),
             Completion::Connected { token, result } => self.pull_connected(cx, token, result),
@@ -240,6 +256,7 @@ impl<I: Io> Service<I> for Node {
 
     fn on_tick_end(&mut self, cx: &mut Context<'_, I, Message>) {
         let now = cx.now();
+        self.shake_hands(cx);
         self.publish_sources(now);
         self.publish_feeds(cx);
         self.fan_out(cx);
@@ -250,7 +267,7 @@ impl<I: Io> Service<I> for Node {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        if self.has_due() {
+        if self.has_due() || !self.handshakes_waiting.is_empty() {
             return Some(self.started);
         }
         let slot = self.next_slot_at();
@@ -264,5 +281,14 @@ impl<I: Io> Service<I> for Node {
         .into_iter()
         .flatten()
         .min()
+    }
+}
+
+/// What one address may have of a shard.
+pub(crate) fn address_limits(limits: &engine_config::Limits) -> AddressLimits {
+    AddressLimits {
+        connections_max: limits.address_connections_max,
+        requests_per_second_max: limits.address_requests_per_second_max,
+        ..AddressLimits::default()
     }
 }

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use protocol_http::{
-    BodyKind, Limits, Method, Preflight, RequestDecoder, RequestHead, ResponseWriter, Status, Step,
-    Version,
+    BodyKind, Limits, Method, Preflight, Refused, RequestDecoder, RequestHead, ResponseWriter,
+    Status, Step, Version,
 };
 use protocol_icy::{Answers, SourceRequest, V1Step};
 use shards_runtime::{Context, Io, Token};
@@ -21,6 +21,7 @@ use shards_runtime::{Context, Io, Token};
 use crate::access::{Verification, verify_password, verify_source};
 use crate::connection::{Asking, Body, Connection, Parked, Record, State};
 use crate::fanout::Visit;
+use crate::keep::{asks_to_be_kept, redirect_to_https};
 use crate::message::{ForwardedRequest, Message, Question, StreamOffer};
 use crate::node::Node;
 use crate::proxy::{ProxyStep, forwarded_for, proxy_header};
@@ -89,7 +90,10 @@ impl Node {
                 }
                 head.expects_proxy_header = false;
                 input.drain(..used);
-                self.head_input(cx, token, &[]);
+                let mut rest = std::mem::take(input);
+                if !rest.is_empty() {
+                    self.arrived(cx, token, &mut rest);
+                }
             }
             ProxyStep::Malformed(reason) => {
                 tracing::warn!(peer = %peer, reason, "malformed PROXY protocol header");
@@ -106,9 +110,13 @@ impl Node {
         fresh: &[u8],
     ) {
         let Some(connection) = self.connections.get_mut(token) else { return };
-        let Connection { state: State::Head(head), input, peer, record, .. } = connection else {
+        let is_open = connection.redirects && !connection.is_secure();
+        let Connection { state: State::Head(head), input, peer, record, keep_alive, .. } =
+            connection
+        else {
             return;
         };
+        let counted = connection.counted;
         let mut kept = std::mem::take(input);
         let bytes = if kept.is_empty() {
             fresh
@@ -133,7 +141,24 @@ impl Node {
                     unix_seconds: cx.wall_clock().as_secs(),
                     extra_headers: &self.snapshot.config.http.cors_headers,
                 };
-                (wish_of(&head, *peer, &self.snapshot, &answers), used)
+                keep_alive.requests_count += 1;
+                self.counters.kept_requests += u64::from(keep_alive.requests_count > 1);
+                if counted.is_some_and(|ip| !self.addresses.request(ip, cx.now())) {
+                    self.counters.address_requests_refused += 1;
+                    let bytes = answers.refused(Refused::TOO_MANY_REQUESTS);
+                    (Wish::Answered { status: 429, bytes }, used)
+                } else {
+                    let mut wish = wish_of(&head, *peer, &self.snapshot, &answers);
+                    if matches!(wish, Wish::Forward { .. }) {
+                        keep_alive.is_wanted = asks_to_be_kept(&head);
+                        let redirect = is_open.then(|| redirect_to_https(&head, &answers));
+                        if let Some((status, bytes)) = redirect.flatten() {
+                            self.counters.https_redirects += 1;
+                            wish = Wish::Answered { status, bytes };
+                        }
+                    }
+                    (wish, used)
+                }
             }
             Ok(Step::Body { .. } | Step::End { .. }) => unreachable!("a head comes first"),
             Err(refused) => {
@@ -328,7 +353,8 @@ impl Node {
                         return;
                     }
                 }
-                Ok(Step::End { .. }) => {
+                Ok(Step::End { used }) => {
+                    input.drain(..used);
                     let state = std::mem::replace(&mut connection.state, State::Answering);
                     let State::Body(body) = state else { unreachable!("matched above") };
                     let question = Question::Http(Box::new(body.request));

@@ -30,6 +30,8 @@ pub struct Snapshot {
     pub mounts: BTreeMap<Arc<str>, Arc<MountEntry>>,
     /// Clients on all shards as of the last second.
     pub clients_count: u64,
+    /// How TLS is spoken by connections that begin now; `None`: not at all.
+    pub tls: Option<Arc<protocol_tls::ServerConfig>>,
 }
 
 /// What the directory says of one mount.

@@ -49,6 +49,20 @@ counters! {
     forwarded_requests,
     /// Requests refused for their form.
     refused_requests,
+    /// Connections refused because their address had as many as it may.
+    address_connections_refused,
+    /// Requests refused because their address had made as many as it may.
+    address_requests_refused,
+    /// Requests on connections that were kept for them.
+    kept_requests,
+    /// TLS handshakes finished.
+    tls_handshakes,
+    /// TLS handshakes that waited for their turn.
+    tls_handshakes_delayed,
+    /// TLS connections that failed, in the handshake or after.
+    tls_failures,
+    /// Browsers sent to https.
+    https_redirects,
     /// Requests refused for their credentials.
     unauthorised_requests,
     /// Connections ended by a head or body timeout.

@@ -5,6 +5,7 @@ mod demo;
 mod doctor;
 mod log;
 mod run;
+mod tls;
 
 use std::process::ExitCode;
 

@@ -9,6 +9,7 @@ use anyhow::{Context as _, bail};
 use engine_config::{Config, Mount, Secret};
 use engine_control::{Bell, Command, Control, Setup};
 use engine_node::{Acceptor, LogSink, Message, Node};
+use protocol_tls::ServerConfig;
 use shards_mesh::{MeshPort, mesh};
 use shards_ring::{ControlBell, RingConfig, RingGroup, UringIo};
 use shards_runtime::{Placement, Shard, ShardId, Shards};
@@ -43,7 +44,8 @@ pub fn run(mut config: Config) -> anyhow::Result<()> {
     };
     let setup =
         Setup { shards_count, seed, port: config.listen[0].address.port(), started: unix_time() };
-    let control = Control::new(Arc::clone(&config), setup, now());
+    let tls = crate::tls::load(&config, None, unix_time().as_secs())?;
+    let control = Control::new(Arc::clone(&config), setup, now()).with_tls(tls.clone());
     let snapshot = control.first_snapshot();
 
     let group = RingGroup::new(shards_count + 1)?;
@@ -79,7 +81,7 @@ pub fn run(mut config: Config) -> anyhow::Result<()> {
     }
     let demo = start_demo(&config)?;
 
-    wait_for_signals(&config, seed, &storage, |command| {
+    wait_for_signals(&config, seed, tls.as_deref(), &storage, |command| {
         let told = tell(&commands, command);
         bell.ring_control();
         told && !shards.any_ended()
@@ -122,6 +124,7 @@ type Parts = (MeshPort<Message>, Option<shards_storage::LogPort>);
 fn wait_for_signals(
     config: &Config,
     seed: u64,
+    tls: Option<&ServerConfig>,
     storage: &Option<(Storage, shards_storage::LogId)>,
     command: impl Fn(Command) -> bool,
 ) -> anyhow::Result<()> {
@@ -131,7 +134,7 @@ fn wait_for_signals(
             if signal != SIGHUP {
                 break 'running;
             }
-            reload(config, seed, storage, &command);
+            reload(config, seed, tls, storage, &command);
         }
         if let Some((storage, _)) = storage {
             let log = storage.counters();
@@ -156,10 +159,11 @@ fn wait_for_signals(
 /// How often signals are looked at.
 const SIGNALS_EVERY: Duration = Duration::from_millis(500);
 
-/// Reads the configuration anew and opens the access log anew.
+/// Reads the configuration and the certificates anew and opens the access log anew.
 fn reload(
     config: &Config,
     seed: u64,
+    tls: Option<&ServerConfig>,
     storage: &Option<(Storage, shards_storage::LogId)>,
     command: &impl Fn(Command) -> bool,
 ) {
@@ -172,6 +176,11 @@ fn reload(
         Ok(engine_config::Invocation::Run(mut new)) => {
             complete(&mut new, seed);
             new.listen.clone_from(&config.listen);
+            match crate::tls::load(&new, tls, unix_time().as_secs()) {
+                Ok(Some(tls)) => _ = command(Command::Tls(tls)),
+                Ok(None) => {}
+                Err(error) => tracing::error!("certificates not reloaded: {error:#}"),
+            }
             command(Command::Reload(Arc::new(*new)));
         }
         Ok(_) => unreachable!("the arguments have not changed"),
@@ -232,12 +241,16 @@ fn bind_acceptors(config: &mut Config) -> anyhow::Result<Vec<Acceptor>> {
             address: listen.address,
             v6_only: listen.v6_only,
             proxy_protocol: listen.proxy_protocol,
+            tls: listen.tls,
+            https_redirect: listen.https_redirect,
             v1_mount: None,
         });
         acceptors.extend(v1.map(|(address, mount)| Acceptor {
             address,
             v6_only: listen.v6_only,
             proxy_protocol: false,
+            tls: false,
+            https_redirect: false,
             v1_mount: Some(mount),
         }));
     }

@@ -243,8 +243,14 @@ fn add_mount(
 }
 
 fn acceptors(stage: &Stage, node: usize) -> Vec<Acceptor> {
-    let acceptor =
-        |address, v1_mount| Acceptor { address, v6_only: true, proxy_protocol: false, v1_mount };
+    let acceptor = |address, v1_mount| Acceptor {
+        address,
+        v6_only: true,
+        proxy_protocol: false,
+        tls: false,
+        https_redirect: false,
+        v1_mount,
+    };
     let mounts = stage.swarm.nodes[node].mounts.iter().enumerate();
     let v1 = mounts.map(|(number, mount)| {
         acceptor(stage.address(node, Some(number)), Some(mount.name.clone()))

@@ -10,6 +10,7 @@
 //! | `listeners`, `titles`, `limits`, `slow` | who hears it, what and how much |
 //! | `fallback`, `ogg`, `pulls` | streams that follow or replace one another |
 //! | `admin`, `pages`, `proxies`, `refusals` | what is asked of the server, and what is refused |
+//! | `kept`, `tls` | connections that are kept, and secure ones |
 //! | `process` | configuration, signals, logs |
 //! | `transcript` | the same requests to Debian's icecast2 |
 
@@ -21,6 +22,7 @@ mod admin;
 mod claims;
 mod fallback;
 mod half_open;
+mod kept;
 mod limits;
 mod listeners;
 mod ogg;
@@ -32,4 +34,5 @@ mod refusals;
 mod slow;
 mod sources;
 mod titles;
+mod tls;
 mod transcript;
