@@ -68,7 +68,12 @@ impl<'b> Target<'b> {
             ),
             None => return Err(Refused::bad("the path has a malformed percent-encoding")),
         };
-        if decoded.bytes().any(|byte| byte.is_ascii_control() || byte == b'\\') {
+        // Also the control characters beyond ASCII: a path is printed, and U+009B begins a command
+        // to a terminal.
+        let is_refused = |byte: u8| byte.is_ascii_control() || byte == b'\\';
+        if decoded.bytes().any(is_refused)
+            || !decoded.is_ascii() && decoded.chars().any(char::is_control)
+        {
             return Err(Refused::bad("the path has a control character or a backslash"));
         }
         if decoded.split('/').any(|segment| segment == "..") {

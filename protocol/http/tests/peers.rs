@@ -100,6 +100,13 @@ fn curl_reads() {
     assert_eq!(run("curl", &["-sSf", &url("/")]), "Hello, world!");
     assert_eq!(run("curl", &["-sSf", "--http1.0", &url("/text.txt")]), TEXT);
     assert_eq!(run("curl", &["-sSf", "-r", "-6", &url("/text.txt")]), "uvwxyz");
+    // Two ranges come in parts, where those are shorter than the whole; else the whole comes.
+    let parts = run("curl", &["-sSf", "-r", "0-3,-2", &url("/large.bin")]);
+    let lines: Vec<_> = parts.lines().filter(|line| line.starts_with("Content-Range: ")).collect();
+    let first = "Content-Range: bytes 0-3/3000000";
+    assert_eq!(lines, [first, "Content-Range: bytes 2999998-2999999/3000000"], "{parts}");
+    assert!(parts.lines().any(|line| line == "xxxx") && parts.ends_with("--\r\n"), "{parts}");
+    assert_eq!(run("curl", &["-sSf", "-r", "0-3,6-7", &url("/text.txt")]), TEXT);
     let head = run("curl", &["-sSfI", &url("/text.txt")]);
     assert!(head.contains("Content-Length: 36\r\n") && head.contains("Accept-Ranges: bytes\r\n"));
     let large =

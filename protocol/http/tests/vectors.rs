@@ -29,7 +29,7 @@ fn cuts_of(bytes: &[u8]) -> Vec<Vec<usize>> {
 #[test]
 fn refused() {
     let entries = entries(include_str!("vectors/refused.txt"));
-    assert!(entries.len() > 120);
+    assert!(entries.len() > 220);
     for (status, name, bytes) in entries {
         let whole = requests(Limits::default(), &bytes, &[]);
         let refused = matches!(whole.last(), Some(Event::Refused(code, _))

@@ -1,5 +1,7 @@
 //! What is served: a table of routes, and what each of them answers.
 
+use std::cell::Cell;
+use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -7,8 +9,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use protocol_http::server::{Connection, Event, Found, Route, Router, Server};
 use protocol_http::{
-    Condition, Method, Ranges, Refused, RequestHead, Status, Validators, Version, evaluate,
-    if_range_holds, parse_range,
+    ByteRanges, Method, Ranges, Refused, RequestHead, Selection, Status, Validators, Version,
+    write_unsatisfied_range,
 };
 use protocol_ws::Upgrade;
 
@@ -44,6 +46,9 @@ pub struct Site {
     /// The contents again, counted by a number that no other core touches: a send that pins a file
     /// costs no atomic.
     contents: Vec<Rc<Bytes>>,
+    /// Where boundaries between ranges come from: nobody who writes a file can know one.
+    boundaries: RandomState,
+    boundaries_count: Cell<u64>,
 }
 
 /// What a connection is at, besides what its machine knows.
@@ -55,6 +60,8 @@ pub struct Visit {
     mirror: Option<Vec<u8>>,
     /// What is still to be sent of a file.
     rest: Option<Block>,
+    /// And the ranges of it behind that, in a box for the reason below.
+    parts: Option<Box<Parts>>,
     /// In a box, for most connections never get there.
     pub echo: Option<Box<Echo>>,
 }
@@ -66,13 +73,26 @@ pub struct Block {
     pub end: u32,
 }
 
+/// Several ranges of a file in memory.
+struct Parts {
+    ranges: ByteRanges,
+    media_type: &'static str,
+    bytes: Rc<Bytes>,
+}
+
 type Http = Server<Block>;
 
 impl Site {
     /// A shard's view of these files.
     pub fn new(files: Arc<Files>) -> Site {
         let contents = files.iter().map(|file| Rc::new(file.contents.clone())).collect();
-        Site { router: Router::new(ROUTES), files, contents }
+        Site {
+            router: Router::new(ROUTES),
+            files,
+            contents,
+            boundaries: RandomState::new(),
+            boundaries_count: Cell::new(0),
+        }
     }
 
     /// Answers.
@@ -159,8 +179,35 @@ impl Site {
         http: &mut Http,
     ) {
         let file = self.files.get(index);
-        let length_bytes = file.contents.len() as u64;
-        let (status, range) = part(head, file);
+        let bytes = &self.contents[index];
+        let length_bytes = bytes.len() as u64;
+        let validators = Validators {
+            etag: Some(&file.etag),
+            modified_unix_seconds: Some(file.modified_unix_seconds),
+        };
+        let selection = Selection::of(head.method, &head.headers, validators, length_bytes);
+        let (status, range) = match selection {
+            Selection::Whole => (Status::OK, 0..length_bytes),
+            Selection::Part(range) => (Status::PARTIAL_CONTENT, range.first..range.last + 1),
+            Selection::Parts(ranges) => match self.parts(file, bytes, &ranges) {
+                Some(parts) => {
+                    let mut media_type = Vec::with_capacity(80);
+                    parts.ranges.write_content_type(&mut media_type);
+                    let response = connection.respond(http, Status::PARTIAL_CONTENT);
+                    let response = response.header("ETag", &file.etag);
+                    let response = response.header("Content-Type", media_type);
+                    if response.begin(parts.ranges.content_length()) {
+                        visit.parts = Some(parts);
+                        visit.go_on(connection, http);
+                    }
+                    return;
+                }
+                None => (Status::OK, 0..length_bytes),
+            },
+            Selection::NotModified => (Status::NOT_MODIFIED, 0..0),
+            Selection::ConditionFailed => (Status::PRECONDITION_FAILED, 0..0),
+            Selection::Unsatisfiable => (Status::RANGE_NOT_SATISFIABLE, 0..0),
+        };
         let mut response = connection.respond(http, status);
         if matches!(status, Status::OK | Status::PARTIAL_CONTENT | Status::NOT_MODIFIED) {
             response = response.header("ETag", &file.etag);
@@ -172,21 +219,38 @@ impl Site {
                 response = response.header("Accept-Ranges", "bytes");
             }
             Status::RANGE_NOT_SATISFIABLE => {
-                response = response.header("Content-Range", format!("bytes */{length_bytes}"));
+                let mut value = Vec::with_capacity(30);
+                write_unsatisfied_range(length_bytes, &mut value);
+                return response.header("Content-Range", value).empty();
             }
             _ => return response.empty(),
         }
-        if status == Status::PARTIAL_CONTENT {
-            let (first, last) = (range.start, range.end - 1);
-            let value = format!("bytes {first}-{last}/{length_bytes}");
+        if let Selection::Part(range) = selection {
+            let mut value = Vec::with_capacity(60);
+            range.write_content_range(length_bytes, &mut value);
             response = response.header("Content-Range", value);
         }
         if response.begin(range.end - range.start) {
-            let bytes = Rc::clone(&self.contents[index]);
-            // Files of more than 4 GiB are not loaded.
-            visit.rest = Some(Block { bytes, start: range.start as u32, end: range.end as u32 });
+            visit.rest = Some(Block::of(bytes, range));
             visit.go_on(connection, http);
         }
+    }
+
+    /// Several ranges, where they are shorter than the whole.
+    fn parts(&self, file: &File, bytes: &Rc<Bytes>, ranges: &Ranges) -> Option<Box<Parts>> {
+        self.boundaries_count.set(self.boundaries_count.get() + 1);
+        let number = self.boundaries_count.get();
+        let half = |which: u64| u128::from(self.boundaries.hash_one((number, which)));
+        let seed = half(0) << 64 | half(1);
+        let ranges = ByteRanges::new(seed, file.media_type, bytes.len() as u64, ranges)?;
+        Some(Box::new(Parts { ranges, media_type: file.media_type, bytes: Rc::clone(bytes) }))
+    }
+}
+
+impl Block {
+    /// Files of more than 4 GiB are not loaded.
+    fn of(bytes: &Rc<Bytes>, range: Range<u64>) -> Block {
+        Block { bytes: Rc::clone(bytes), start: range.start as u32, end: range.end as u32 }
     }
 }
 
@@ -194,7 +258,18 @@ impl Visit {
     /// Goes on with a file, as far as the client takes it.
     pub fn go_on(&mut self, connection: &mut Connection, http: &mut Http) {
         while connection.wants_body(http) {
-            let Some(Block { bytes, start, end }) = self.rest.take() else { return };
+            let Some(Block { bytes, start, end }) = self.rest.take() else {
+                let Some(parts) = &mut self.parts else { return };
+                let mut head = Vec::with_capacity(160);
+                match parts.ranges.next_part(parts.media_type, &mut head) {
+                    Some(range) => {
+                        self.rest = Some(Block::of(&parts.bytes, range.first..range.last + 1));
+                    }
+                    None => self.parts = None,
+                }
+                connection.send_body(http, &head);
+                continue;
+            };
             let until = end.min(start + BLOCK_BYTES_MAX);
             if until < end {
                 self.rest = Some(Block { bytes: Rc::clone(&bytes), start: until, end });
@@ -231,33 +306,4 @@ fn upgrade(
     upgrade.write_response_lines(None, &mut lines);
     connection.respond(http, Status::SWITCHING_PROTOCOLS).raw_lines(&lines).upgrade();
     visit.echo = Some(Box::new(Echo::new()));
-}
-
-/// How much of a file. Conditions come before ranges (RFC 9110 §13.2.2). More than one range is
-/// answered with the whole, as §14.2 allows.
-fn part(head: &RequestHead<'_>, file: &File) -> (Status, Range<u64>) {
-    let whole = 0..file.contents.len() as u64;
-    let validators = Validators {
-        etag: Some(&file.etag),
-        modified_unix_seconds: Some(file.modified_unix_seconds),
-    };
-    match evaluate(&head.headers, head.method, Some(validators)) {
-        Condition::NotModified => return (Status::NOT_MODIFIED, 0..0),
-        Condition::Failed => return (Status::PRECONDITION_FAILED, 0..0),
-        Condition::Proceed => {}
-    }
-    // A range is for GET alone (§14.2).
-    let Some(value) = head.headers.get("range").filter(|_| head.method == Method::Get) else {
-        return (Status::OK, whole);
-    };
-    if !if_range_holds(&head.headers, validators) {
-        return (Status::OK, whole);
-    }
-    match parse_range(value, whole.end) {
-        Ranges::Some { ranges, count: 1 } => {
-            (Status::PARTIAL_CONTENT, ranges[0].first..ranges[0].last + 1)
-        }
-        Ranges::Unsatisfiable => (Status::RANGE_NOT_SATISFIABLE, 0..0),
-        _ => (Status::OK, whole),
-    }
 }
