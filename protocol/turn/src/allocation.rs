@@ -6,6 +6,7 @@
 use crate::bucket::Bucket;
 use crate::client::Client;
 use crate::counters::Usage;
+use crate::exchange::RelayTransport;
 use protocol_stun::{ErrorCode, Family, Key, PasswordAlgorithm, TransactionId};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
@@ -22,6 +23,9 @@ pub(crate) struct Allocation {
     pub(crate) expires: Instant,
     /// The relayed addresses, IPv4 first.
     pub(crate) relayed: [Option<SocketAddr>; 2],
+    pub(crate) transport: RelayTransport,
+    /// Connections with peers, being made or there.
+    pub(crate) connection_count: usize,
     /// What is still missing before it can be used.
     pub(crate) state: State,
     /// What its making was called and answered, for when it is asked again.
@@ -71,6 +75,7 @@ pub(crate) struct Grant {
     pub(crate) key: Key,
     pub(crate) algorithm: PasswordAlgorithm,
     pub(crate) families: [bool; 2],
+    pub(crate) transport: RelayTransport,
     pub(crate) expires: Instant,
     pub(crate) made: Made,
 }
@@ -85,6 +90,8 @@ impl Allocation {
             user,
             expires: grant.expires,
             relayed: [None; 2],
+            transport: grant.transport,
+            connection_count: 0,
             state: State::Binding(grant.families),
             made: grant.made,
             usage: Usage::default(),

@@ -37,6 +37,15 @@ impl Bucket {
         self.missing + u128::from(tokens) * BILLION <= u128::from(rate.burst) * BILLION
     }
 
+    /// Takes so many tokens, there or not, and says how long to wait until none is owed.
+    pub(crate) fn owe(&mut self, now: Instant, rate: Rate, tokens: u64) -> Duration {
+        self.has(now, rate, 0);
+        self.missing = self.missing.saturating_add(u128::from(tokens) * BILLION);
+        let owed = self.missing.saturating_sub(u128::from(rate.burst) * BILLION);
+        let ns = owed.div_ceil(u128::from(rate.per_s.max(1)));
+        Duration::from_nanos(u64::try_from(ns).unwrap_or(u64::MAX))
+    }
+
     /// Takes so many tokens, if they are there.
     pub(crate) fn take(&mut self, now: Instant, rate: Rate, tokens: u64) -> bool {
         let is_there = self.has(now, rate, tokens);

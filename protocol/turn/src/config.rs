@@ -23,6 +23,8 @@ pub struct Config {
     pub families: Vec<Family>,
     /// Whether the driver can send with the don't-fragment bit.
     pub has_dont_fragment: bool,
+    /// Whether the driver serves TCP with peers as well (RFC 6062). If not: 442.
+    pub has_tcp_allocations: bool,
     /// Whether challenges offer SHA-256 besides MD5 (RFC 8489 §14.11).
     pub has_password_algorithms: bool,
     /// Sends new allocations elsewhere (300 with ALTERNATE-SERVER): for emptying a server.
@@ -38,6 +40,7 @@ impl Config {
             policy: PeerPolicy::default(),
             families: vec![Family::V4, Family::V6],
             has_dont_fragment: true,
+            has_tcp_allocations: false,
             has_password_algorithms: true,
             alternate_server: None,
         }
@@ -84,6 +87,11 @@ pub struct Limits {
     pub channel_count_max: usize,
     /// Reserved ports that wait for their second allocation. Then: 508.
     pub reservation_count_max: usize,
+    /// TCP connections with peers of one allocation (RFC 6062). Then: 508, or not accepted.
+    pub connection_count_max: usize,
+    /// How long a connection with a peer may take to be made, and may wait for its
+    /// ConnectionBind, in seconds; the RFC's number.
+    pub connection_s: u32,
     /// An allocation's lifetime where the client does not ask for longer, in seconds.
     pub lifetime_default_s: u32,
     /// The longest lifetime that a client gets, in seconds.
@@ -113,6 +121,8 @@ impl Default for Limits {
             permission_count_max: 64,
             channel_count_max: 64,
             reservation_count_max: 256,
+            connection_count_max: 16,
+            connection_s: 30,
             lifetime_default_s: 600,
             lifetime_max_s: 3600,
             permission_s: 300,

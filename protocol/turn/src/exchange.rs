@@ -29,6 +29,10 @@ impl AllocationId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReservationId(pub u64);
 
+/// The name of a TCP connection with a peer (RFC 6062's CONNECTION-ID).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionId(pub u32);
+
 /// How many bytes before a peer's data the driver leaves free, so that nothing is ever copied:
 /// four are enough for ChannelData, all of them for a Data indication. With three bytes behind the
 /// data a padding has room as well.
@@ -73,6 +77,28 @@ pub enum Input<'a> {
         /// The address as the world sees it, or none if there is none to be had.
         address: Option<SocketAddr>,
     },
+    /// The answer to [`Output::Connect`].
+    Connected {
+        /// Which.
+        connection: ConnectionId,
+        /// Whether the peer took it.
+        is_connected: bool,
+    },
+    /// A peer connected to a relayed address of TCP: answered with [`Output::Keep`] or
+    /// [`Output::Refuse`].
+    PeerConnected {
+        /// Whose relayed address.
+        allocation: AllocationId,
+        /// Who connected.
+        peer: SocketAddr,
+        /// The driver's name for the connection.
+        handle: u64,
+    },
+    /// A connection with a peer is closed, whoever closed it.
+    PeerClosed {
+        /// Which.
+        connection: ConnectionId,
+    },
     /// A stream ended, or its connection is to be closed.
     Closed {
         /// Whose.
@@ -107,6 +133,39 @@ pub enum Output {
     ReleaseFamily(AllocationId, Family),
     /// Close a port that was kept and that nobody came for.
     Forget(ReservationId),
+    /// Connect to a peer from an allocation's relayed address, then answer with
+    /// [`Input::Connected`] (RFC 6062 §5.2).
+    Connect {
+        /// From whose relayed address, of the family of `peer`.
+        allocation: AllocationId,
+        /// The connection's name from now on.
+        connection: ConnectionId,
+        /// To whom.
+        peer: SocketAddr,
+    },
+    /// A peer's connection may stay; its bytes wait for [`Output::Join`].
+    Keep {
+        /// The driver's name.
+        handle: u64,
+        /// Its name from now on.
+        connection: ConnectionId,
+    },
+    /// Close a peer's connection that has no permission, or is one too many.
+    Refuse {
+        /// The driver's name.
+        handle: u64,
+    },
+    /// From here on what this client's stream says goes to the peer as it is, and the other way
+    /// round; the answer that was sent last comes first (RFC 6062 §5.4).
+    Join {
+        /// The peer's end.
+        connection: ConnectionId,
+        /// The client's end.
+        client: Client,
+    },
+    /// Close a connection with a peer, also one that is still being made, and the client's stream
+    /// that is joined to it.
+    Disconnect(ConnectionId),
 }
 
 /// Bytes and where to.
@@ -156,6 +215,15 @@ pub enum Port {
     Reserved(ReservationId),
 }
 
+/// What a relayed address speaks with peers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RelayTransport {
+    /// Datagrams (RFC 8656).
+    Udp,
+    /// Connections (RFC 6062): the address listens, and is connected from.
+    Tcp,
+}
+
 /// A relayed address to open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bind {
@@ -165,6 +233,8 @@ pub struct Bind {
     pub family: Family,
     /// On which port.
     pub port: Port,
+    /// For what.
+    pub transport: RelayTransport,
 }
 
 /// Why an allocation ended.

@@ -29,6 +29,7 @@
 //!             Output::Bind(bind) => drop(bind), // open a relayed address, then `Input::Bound`
 //!             Output::Release(release) => drop(release), // close it, and write a log line
 //!             Output::ReleaseFamily(..) | Output::Forget(_) => {} // close one of them
+//!             _ => {} // TCP with peers, where `Config::has_tcp_allocations`
 //!         }
 //!     }
 //! }
@@ -51,8 +52,7 @@
 //!
 //! # What it leaves out
 //!
-//! TCP allocations (RFC 6062: Allocate for TCP is answered 442), mobility (RFC 8016), third-party
-//! authorization (RFC 7635), and CHANGE-REQUEST (RFC 5780). Credentials are held here
+//! Mobility (RFC 8016), third-party authorization (RFC 7635), and CHANGE-REQUEST (RFC 5780). Credentials are held here
 //! ([`Config::credentials`], [`Server::configure`]); nobody is asked while a request waits. The two
 //! addresses of a dual allocation have one lifetime. Channel numbers up to 0x7FFF are taken, as
 //! RFC 5766 has it.
@@ -66,6 +66,7 @@ mod credentials;
 mod exchange;
 mod nonce;
 mod policy;
+mod ports;
 mod server;
 mod table;
 
@@ -75,9 +76,10 @@ pub use config::{Config, ConfigError, Limits};
 pub use counters::{Counters, DropCause, Usage};
 pub use credentials::{Credentials, timed_credential};
 pub use exchange::{
-    AllocationId, Bind, End, HEADROOM_BYTES, Input, Output, Payload, Port, Release, ReservationId,
-    To, Transmit,
+    AllocationId, Bind, ConnectionId, End, HEADROOM_BYTES, Input, Output, Payload, Port,
+    RelayTransport, Release, ReservationId, To, Transmit,
 };
 pub use policy::{DENIED, NoPrefix, PeerPolicy, Prefix};
+pub use ports::{PortShare, PortWish};
 pub use protocol_stun::{Family, Icmp};
 pub use server::{Server, Summary};

@@ -6,6 +6,7 @@
 
 mod allocate;
 mod answer;
+mod connect;
 mod data;
 mod manage;
 mod prove;
@@ -39,6 +40,7 @@ pub struct Server {
     /// Ports that are kept, in the order of their end.
     reservations: VecDeque<Reservation>,
     reservation_count: u64,
+    connections: connect::Connections,
     indication_count: u64,
     outputs: VecDeque<Output>,
     /// What was written during the last input.
@@ -103,6 +105,7 @@ impl Server {
             table: Table::default(),
             reservations: VecDeque::new(),
             reservation_count: 0,
+            connections: connect::Connections::new(&seed),
             indication_count: 0,
             outputs: VecDeque::new(),
             written: Vec::new(),
@@ -131,7 +134,15 @@ impl Server {
             Input::Bound { allocation, family, address } => {
                 self.bound(now, allocation, family, address);
             }
+            Input::Connected { connection, is_connected } => {
+                self.connected(now, connection, is_connected);
+            }
+            Input::PeerConnected { allocation, peer, handle } => {
+                self.peer_connected(now, allocation, peer, handle);
+            }
+            Input::PeerClosed { connection } => self.forget_connection(connection),
             Input::Closed { client } => {
+                self.data_stream_closed(&client);
                 if let Some(id) = self.table.find(&client) {
                     self.end(id, End::Closed);
                 }
@@ -156,7 +167,8 @@ impl Server {
     pub fn deadline(&self) -> Option<Instant> {
         let reservation = self.reservations.front().map(|reservation| reservation.expires);
         let allocation = self.table.next_end().map(|(at, _)| at);
-        reservation.into_iter().chain(allocation).min()
+        let connection = self.connections.deadline();
+        reservation.into_iter().chain(allocation).chain(connection).min()
     }
 
     /// What it counted.
@@ -204,7 +216,9 @@ impl Server {
                 Method::ALLOCATE
                 | Method::REFRESH
                 | Method::CREATE_PERMISSION
-                | Method::CHANNEL_BIND,
+                | Method::CHANNEL_BIND
+                | Method::CONNECT
+                | Method::CONNECTION_BIND,
             ) => self.request(now, client, &message),
             // A Binding indication keeps a NAT's door open and wants nothing.
             (Class::Indication, Method::BINDING) => {}
@@ -227,6 +241,8 @@ impl Server {
             Method::ALLOCATE => self.allocate(now, &asker, proof, message),
             Method::REFRESH => self.refresh(now, &asker, &proof, message),
             Method::CREATE_PERMISSION => self.create_permission(now, &asker, &proof, message),
+            Method::CONNECT => self.connect(now, &asker, &proof, message),
+            Method::CONNECTION_BIND => self.connection_bind(&asker, &proof, message),
             _ => self.channel_bind(now, &asker, &proof, message),
         };
         if let Err(code) = outcome {
@@ -256,6 +272,7 @@ impl Server {
         while let Some((_, id)) = self.table.next_end().filter(|(at, _)| *at <= now) {
             self.end(id, End::Expired);
         }
+        self.expire_connections(now);
         while self.reservations.front().is_some_and(|reservation| reservation.expires <= now) {
             let passed = self.reservations.pop_front().map(|reservation| reservation.id);
             self.outputs.extend(passed.map(Output::Forget));
@@ -263,6 +280,7 @@ impl Server {
     }
 
     fn end(&mut self, id: AllocationId, end: End) {
+        self.end_connections_of(id);
         let Some(allocation) = self.table.remove(id) else { return };
         self.outputs.push_back(Output::Release(Box::new(Release {
             allocation: id,

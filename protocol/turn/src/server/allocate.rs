@@ -6,20 +6,25 @@ use super::{Reservation, Server};
 use crate::allocation::{Grant, Made, State, index_of};
 use crate::bucket::seconds;
 use crate::counters::DropCause;
-use crate::exchange::{AllocationId, Bind, End, Output, Port, ReservationId};
+use crate::client::{Client, Transport};
+use crate::exchange::{
+    AllocationId, Bind, End, Output, Port, RelayTransport, ReservationId,
+};
 use hmac::{Hmac, Mac};
 use protocol_stun::{AttributeKind, ErrorCode, Family, Integrity, Malformed, Message, Method};
 use sha2::Sha256;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-/// UDP's number among the protocols of IP.
+/// Numbers among the protocols of IP.
 const UDP: u8 = 17;
+const TCP: u8 = 6;
 
 const BOTH: [Family; 2] = [Family::V4, Family::V6];
 
 /// What a request asks for, once it is known to make sense.
 struct Wish {
+    transport: RelayTransport,
     families: [bool; 2],
     missing: Option<(Family, ErrorCode)>,
     /// EVEN-PORT, and whether the next one is to be kept.
@@ -41,7 +46,7 @@ impl Server {
         if self.config.alternate_server.is_some() {
             return Err(ErrorCode::TRY_ALTERNATE);
         }
-        let mut wish = self.wish(message)?;
+        let mut wish = self.wish(&asker.client, message)?;
         let lifetime = message.u32(AttributeKind::LIFETIME).map_err(bad)?;
         let lifetime_s = self.granted_lifetime_s(lifetime);
         self.table.check_room(&proof.name, &asker.client, &self.limits)?;
@@ -73,12 +78,15 @@ impl Server {
             key: proof.key,
             algorithm: proof.algorithm,
             families: wish.families,
+            transport: wish.transport,
             expires: now + seconds(lifetime_s),
             made,
         };
         let allocation = self.table.insert(grant, now);
         let families = BOTH.into_iter().filter(|family| wish.families[index_of(*family)]);
-        let binds = families.map(|family| Output::Bind(Bind { allocation, family, port }));
+        let transport = wish.transport;
+        let bind = |family| Output::Bind(Bind { allocation, family, port, transport });
+        let binds = families.map(bind);
         self.outputs.extend(binds);
         Ok(())
     }
@@ -166,11 +174,24 @@ impl Server {
     }
 
     /// Reads what is asked for, with the RFC's errors for what makes no sense.
-    fn wish(&self, message: &Message<'_>) -> Result<Wish, ErrorCode> {
-        match message.requested_transport().map_err(bad)? {
+    fn wish(&self, client: &Client, message: &Message<'_>) -> Result<Wish, ErrorCode> {
+        let transport = match message.requested_transport().map_err(bad)? {
             None => return Err(ErrorCode::BAD_REQUEST),
-            Some(UDP) => {}
+            Some(UDP) => RelayTransport::Udp,
+            Some(TCP) if self.config.has_tcp_allocations => RelayTransport::Tcp,
             Some(_) => return Err(ErrorCode::UNSUPPORTED_TRANSPORT),
+        };
+        if transport == RelayTransport::Tcp {
+            // RFC 6062 §5.1: for clients of streams alone, and without what only datagrams have.
+            let for_datagrams = [
+                AttributeKind::DONT_FRAGMENT,
+                AttributeKind::EVEN_PORT,
+                AttributeKind::RESERVATION_TOKEN,
+            ];
+            let has_any = for_datagrams.iter().any(|kind| message.find(*kind).is_some());
+            if client.transport != Transport::Stream || has_any {
+                return Err(ErrorCode::BAD_REQUEST);
+            }
         }
         let even = message.even_port().map_err(bad)?;
         let token = message.array(AttributeKind::RESERVATION_TOKEN).map_err(bad)?;
@@ -198,7 +219,7 @@ impl Server {
         }
         let is_missing = |family: &Family| asked[index_of(*family)] && !has[index_of(*family)];
         let missing = BOTH.into_iter().find(is_missing).map(|family| (family, unsupported));
-        Ok(Wish { families, missing: missing.filter(|_| additional.is_some()), even, token })
+        Ok(Wish { transport, families, missing: missing.filter(|_| additional.is_some()), even, token })
     }
 
     /// Takes the port that is kept behind a token.

@@ -21,6 +21,7 @@ const AMPLIFICATION_MAX: usize = 4;
 const ANSWER_BYTES_MAX: usize = 768;
 
 /// Who asked what, and how the answer is signed.
+#[derive(Clone)]
 pub(super) struct Asker {
     pub(super) client: Client,
     pub(super) method: Method,
@@ -206,6 +207,7 @@ impl Server {
             AttributeKind::REQUESTED_TRANSPORT,
             AttributeKind::EVEN_PORT,
             AttributeKind::RESERVATION_TOKEN,
+            AttributeKind::CONNECTION_ID,
             AttributeKind::DONT_FRAGMENT,
         ];
         // DONT-FRAGMENT is last: without it, it is as if we did not know it (RFC 8656 §7.2).

@@ -14,7 +14,7 @@ use crate::bucket::Bucket;
 use crate::client::{Client, Transport};
 use crate::config::Limits;
 use crate::counters::DropCause;
-use crate::exchange::{AllocationId, Output, Payload, To, Transmit};
+use crate::exchange::{AllocationId, Output, Payload, RelayTransport, To, Transmit};
 use protocol_stun::{
     AttributeKind, Builder, CHANNEL_HEADER_BYTES, ChannelData, Class, HEADER_BYTES, Icmp, Message,
     Method, TransactionId,
@@ -149,6 +149,7 @@ impl Server {
             return self.counters.drop_one(DropCause::NoAllocation);
         };
         let is_permitted = allocation.is_live()
+            && allocation.transport == RelayTransport::Udp
             && allocation.has_family_of(&peer)
             && allocation.permits(peer.ip(), now);
         if !is_permitted {
@@ -206,7 +207,7 @@ impl Server {
     }
 
     /// What an indication of ours is called: nobody answers it, so it need only differ.
-    fn next_indication(&mut self) -> TransactionId {
+    pub(super) fn next_indication(&mut self) -> TransactionId {
         self.indication_count = self.indication_count.wrapping_add(1);
         let mut id = [0; 12];
         id[..4].copy_from_slice(&self.seed[..4]);

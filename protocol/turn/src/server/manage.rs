@@ -6,7 +6,7 @@ use super::answer::Asker;
 use super::prove::Proof;
 use crate::allocation::index_of;
 use crate::bucket::seconds;
-use crate::exchange::{End, Output};
+use crate::exchange::{End, Output, RelayTransport};
 use protocol_stun::{AttributeKind, CHANNEL_MAX, CHANNEL_MIN, ErrorCode, Message};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
@@ -95,6 +95,9 @@ impl Server {
     ) -> Result<(), ErrorCode> {
         let id = self.own_allocation(&asker.client, &proof.name)?;
         let allocation = self.table.get_mut(id).ok_or(ErrorCode::ALLOCATION_MISMATCH)?;
+        if allocation.transport == RelayTransport::Tcp {
+            return Err(ErrorCode::FORBIDDEN);
+        }
         let number = message.channel_number().map_err(bad)?;
         let peer: Option<SocketAddr> =
             message.xor_address(AttributeKind::XOR_PEER_ADDRESS).map_err(bad)?;

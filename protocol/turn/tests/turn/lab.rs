@@ -26,6 +26,8 @@ pub struct Lab {
     pub releases: Vec<Release>,
     pub released_families: Vec<(AllocationId, Family)>,
     pub forgotten: Vec<ReservationId>,
+    /// What concerns TCP with peers.
+    pub connection_outputs: Vec<Output>,
     /// Whether the last payload was named where it lay.
     pub was_in_place: bool,
     /// Whether the driver finds addresses.
@@ -59,6 +61,7 @@ impl Lab {
             releases: Vec::new(),
             released_families: Vec::new(),
             forgotten: Vec::new(),
+            connection_outputs: Vec::new(),
             was_in_place: false,
             has_addresses: [true; 2],
             next_port: 50_000,
@@ -129,6 +132,7 @@ impl Lab {
                 Output::Release(release) => self.releases.push(*release),
                 Output::ReleaseFamily(id, family) => self.released_families.push((id, family)),
                 Output::Forget(id) => self.forgotten.push(id),
+                other => self.connection_outputs.push(other),
             }
         }
         for bind in binds {
