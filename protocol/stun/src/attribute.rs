@@ -54,6 +54,8 @@ kinds! {
     RESPONSE_ORIGIN = 0x802B, "RFC 5780 §7.3.";
     OTHER_ADDRESS = 0x802C, "RFC 5780 §7.4.";
     THIRD_PARTY_AUTHORIZATION = 0x802E, "RFC 7635 §6.1.";
+    ADDITIONAL_ADDRESS_FAMILY_DRAFT = 0x8032,
+        "ADDITIONAL-ADDRESS-FAMILY as clients of its draft number it, coturn's among them.";
     MOBILITY_TICKET = 0x8030, "RFC 8016 §3.5.";
 }
 

@@ -180,6 +180,11 @@ impl Allocation {
         }
     }
 
+    /// How many permissions and channels there is memory for in use.
+    pub(crate) fn held_counts(&self) -> (usize, usize) {
+        (self.permissions.len(), self.channels.len())
+    }
+
     /// How many permissions and channels hold.
     pub(crate) fn counts(&self, now: Instant) -> (usize, usize) {
         let permissions = self.permissions.iter().filter(|permission| now < permission.expires);

@@ -181,6 +181,16 @@ impl Server {
         self.table.len()
     }
 
+    /// Whether a client has an allocation.
+    pub fn has_allocation(&self, client: &Client) -> bool {
+        self.table.find(client).is_some()
+    }
+
+    /// How many permissions and channels are held; some may have passed their time.
+    pub fn held_counts(&self) -> (usize, usize) {
+        self.table.held_counts()
+    }
+
     /// All allocations, for the operator.
     pub fn allocations(&self, now: Instant) -> impl Iterator<Item = Summary<'_>> {
         self.table.iter().map(move |(id, allocation)| summary(id, allocation, now))
@@ -237,6 +247,7 @@ impl Server {
         if unknown.peek().is_some() {
             return self.fail_unknown(&asker, unknown);
         }
+        let held = self.table.held_of(&client);
         let outcome = match message.method() {
             Method::ALLOCATE => self.allocate(now, &asker, proof, message),
             Method::REFRESH => self.refresh(now, &asker, &proof, message),
@@ -245,6 +256,9 @@ impl Server {
             Method::CONNECTION_BIND => self.connection_bind(&asker, &proof, message),
             _ => self.channel_bind(now, &asker, &proof, message),
         };
+        if matches!(message.method(), Method::CREATE_PERMISSION | Method::CHANNEL_BIND) {
+            self.table.recount(&client, held);
+        }
         if let Err(code) = outcome {
             self.fail(&asker, code);
         }

@@ -25,6 +25,8 @@ pub(crate) struct Table {
     by_user: BTreeMap<Box<[u8]>, usize>,
     users: Vec<User>,
     free_users: Vec<usize>,
+    /// Permissions and channels of all.
+    held: (usize, usize),
 }
 
 struct Place {
@@ -40,6 +42,24 @@ struct User {
 impl Table {
     pub(crate) fn len(&self) -> usize {
         self.by_client.len()
+    }
+
+    /// Permissions and channels of all allocations.
+    pub(crate) fn held_counts(&self) -> (usize, usize) {
+        self.held
+    }
+
+    /// Permissions and channels of one client.
+    pub(crate) fn held_of(&self, client: &Client) -> (usize, usize) {
+        let allocation = self.find(client).and_then(|id| self.get(id));
+        allocation.map_or((0, 0), Allocation::held_counts)
+    }
+
+    /// Counts what a client has now instead of what it had before.
+    pub(crate) fn recount(&mut self, client: &Client, before: (usize, usize)) {
+        let after = self.held_of(client);
+        self.held.0 = self.held.0 + after.0 - before.0;
+        self.held.1 = self.held.1 + after.1 - before.1;
     }
 
     pub(crate) fn get(&self, id: AllocationId) -> Option<&Allocation> {
@@ -122,6 +142,8 @@ impl Table {
         let place = &mut self.places[id.index as usize];
         let allocation = place.allocation.take()?;
         place.generation = place.generation.wrapping_add(1);
+        let held = allocation.held_counts();
+        self.held = (self.held.0 - held.0, self.held.1 - held.1);
         self.free.push(id.index);
         self.by_client.remove(&allocation.client);
         self.ends.remove(&(allocation.expires, id));

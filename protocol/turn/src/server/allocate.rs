@@ -196,7 +196,11 @@ impl Server {
         let even = message.even_port().map_err(bad)?;
         let token = message.array(AttributeKind::RESERVATION_TOKEN).map_err(bad)?;
         let family = message.family(AttributeKind::REQUESTED_ADDRESS_FAMILY).map_err(bad)?;
-        let additional = message.family(AttributeKind::ADDITIONAL_ADDRESS_FAMILY).map_err(bad)?;
+        let additional = match message.family(AttributeKind::ADDITIONAL_ADDRESS_FAMILY) {
+            Ok(None) => message.family(AttributeKind::ADDITIONAL_ADDRESS_FAMILY_DRAFT),
+            found => found,
+        };
+        let additional = additional.map_err(bad)?;
         let is_twice = family.is_some() && additional.is_some()
             || token.is_some() && (even.is_some() || family.is_some() || additional.is_some())
             || even == Some(true) && additional.is_some();

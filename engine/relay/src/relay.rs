@@ -1,0 +1,320 @@
+//! The relay itself: its tables, and which event goes where.
+//!
+//! *Invariant:* whenever the protocol was told something, all that it wants is done before it is
+//! told the next thing: payloads that it names lie in the last input.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use protocol_turn::{
+    AllocationId, Bind, Config, ConfigError, ConnectionId, Input, Output, ReservationId, Server,
+    Summary,
+};
+use shards_runtime::{BindOptions, Completion, Context, Io, Op, Slab, Token};
+use smallvec::SmallVec;
+
+use crate::lend::{Lent, Shares};
+use crate::settings::{Listening, Settings, SettingsError};
+use crate::slot::{self, Slot, outer};
+use crate::stats::{Ended, Stats, packet_histogram};
+
+/// How often the protocol is told the wall clock's time, which may be set at any moment.
+const CLOCK_EVERY: Duration = Duration::from_secs(1);
+
+/// The most allocations whose end waits to be written down.
+const ENDED_MAX: usize = 65_536;
+
+/// A TURN server on one shard.
+pub struct Relay {
+    pub(crate) turn: Server,
+    pub(crate) settings: Settings,
+    pub(crate) slots: Slab<Slot>,
+    /// What each allocation has, by its place in the protocol's table.
+    pub(crate) lent: Vec<Option<Lent>>,
+    pub(crate) shares: Shares,
+    /// Ports that are kept for a second allocation.
+    pub(crate) kept: BTreeMap<ReservationId, Token>,
+    /// Connections with peers that the protocol knows.
+    pub(crate) connections: BTreeMap<ConnectionId, Token>,
+    /// Streams with something to send, or to be closed, when the tick ends.
+    pub(crate) dirty: Vec<Token>,
+    pub(crate) ended: Vec<Ended>,
+    pub(crate) next_external: usize,
+    pub(crate) tally: Tally,
+    clock_at: Instant,
+}
+
+/// What the relay counts besides the protocol.
+pub(crate) struct Tally {
+    pub(crate) stream_count: usize,
+    pub(crate) stream_drops: u64,
+    pub(crate) streams_closed: u64,
+    pub(crate) streams_refused: u64,
+    pub(crate) send_failures: u64,
+    /// Packets that came in this tick.
+    pub(crate) packets_in_tick: u32,
+    pub(crate) packet_us: Histogram<u32>,
+}
+
+impl Relay {
+    /// A relay that has not started. `unix_s` is what the wall clock shows at `now`.
+    ///
+    /// # Errors
+    /// What is wrong with the settings.
+    pub fn new(mut settings: Settings, now: Instant, unix_s: u64) -> Result<Relay, SettingsError> {
+        if settings.externals.is_empty() {
+            return Err(SettingsError::NoExternal);
+        }
+        let shares = Shares::new(&settings);
+        if !shares.has_ports() {
+            return Err(SettingsError::NoPorts);
+        }
+        let config = settings.complete(settings.config.clone());
+        let mut limits = settings.limits.clone();
+        // No more than there are ports, so that the answer is the protocol's.
+        limits.allocation_count_max = limits.allocation_count_max.min(shares.ports_count());
+        settings.limits = limits.clone();
+        let (seed, epoch) = (settings.seed, settings.epoch);
+        let turn = Server::new(config, limits, seed, epoch, unix_s);
+        let mut turn = turn.map_err(SettingsError::Config)?;
+        turn.handle(now, Input::WallClock { unix_s });
+        Ok(Relay {
+            turn,
+            slots: Slab::new(usize::try_from(u32::MAX >> 2).unwrap_or(usize::MAX)),
+            lent: Vec::new(),
+            shares,
+            kept: BTreeMap::new(),
+            connections: BTreeMap::new(),
+            dirty: Vec::new(),
+            ended: Vec::new(),
+            next_external: 0,
+            tally: Tally {
+                stream_count: 0,
+                stream_drops: 0,
+                streams_closed: 0,
+                streams_refused: 0,
+                send_failures: 0,
+                packets_in_tick: 0,
+                packet_us: packet_histogram(),
+            },
+            clock_at: now + CLOCK_EVERY,
+            settings,
+        })
+    }
+
+    /// Opens the addresses where clients come.
+    ///
+    /// # Errors
+    /// What the system said of the first that could not be opened.
+    pub fn start<I: Io, M: Send>(&mut self, cx: &mut Context<'_, I, M>) -> io::Result<()> {
+        let options = BindOptions { shared: true, v6_only: true, ..BindOptions::default() };
+        for listener in self.settings.listeners.clone() {
+            let address = listener.address;
+            let is_tls = listener.listening == Listening::Tls;
+            let slot = if listener.listening == Listening::Udp {
+                Slot::Clients(cx.io().bind(address, options)?.0)
+            } else {
+                Slot::Acceptor { socket: cx.io().listen(address, options)?.0, is_tls }
+            };
+            let op = match &slot {
+                Slot::Clients(socket) => Op::RecvFrom(*socket),
+                Slot::Acceptor { socket, .. } => Op::Accept(*socket),
+                _ => unreachable!("made above"),
+            };
+            let token = self.insert(slot);
+            cx.submit(outer(token), op);
+        }
+        Ok(())
+    }
+
+    /// Whether a completion or timer with this token is for the relay.
+    pub fn owns(token: Token) -> bool {
+        slot::inner(token).is_some()
+    }
+
+    /// An operation of a socket of the relay is done, or a step of a lasting one.
+    pub fn on_completion<I: Io, M: Send>(
+        &mut self,
+        cx: &mut Context<'_, I, M>,
+        completion: Completion<I::Buffer>,
+    ) {
+        self.follow_clock(cx);
+        match completion {
+            Completion::ReceivedFrom { token, peer, buffer, segment_size } => {
+                self.received_from(cx, own(token), peer, buffer, segment_size);
+            }
+            Completion::Accepted { token, socket, peer } => {
+                self.accepted(cx, own(token), socket, peer);
+            }
+            Completion::Received { token, buffer } => self.received(cx, own(token), &buffer),
+            Completion::Ended { token, end } => self.receive_ended(cx, own(token), &end),
+            Completion::Sent { token, result } => self.sent(cx, own(token), result.is_ok()),
+            Completion::Connected { token, result } => {
+                self.peer_answered(cx, own(token), result.ok());
+            }
+            Completion::Closed { token } => self.closed(own(token)),
+            Completion::AcceptFailed { error, .. } => {
+                self.tally.streams_refused += 1;
+                tracing::debug!(%error, "cannot accept a connection of a client or peer");
+            }
+        }
+    }
+
+    /// A timer of the relay fired.
+    pub fn on_timer<I: Io, M: Send>(&mut self, cx: &mut Context<'_, I, M>, token: Token) {
+        self.follow_clock(cx);
+        self.check_stream(cx, own(token));
+    }
+
+    /// The tick ends: what streams were given is sent, and what has passed its time ends.
+    pub fn on_tick_end<I: Io, M: Send>(&mut self, cx: &mut Context<'_, I, M>) {
+        if self.turn.deadline().is_some_and(|deadline| deadline <= cx.now()) {
+            self.tell(cx, Input::Tick);
+        }
+        self.flush_streams(cx);
+        if self.tally.packets_in_tick > 0 {
+            // From when the machine handed the tick's packets over to now, when they leave: the
+            // longest that any of them was here.
+            let us = cx.io().since_wait().as_micros().clamp(1, 10_000_000) as u64;
+            let count = std::mem::take(&mut self.tally.packets_in_tick);
+            let recorded = self.tally.packet_us.record_n(us, count);
+            recorded.expect("within the histogram's bounds");
+        }
+    }
+
+    /// When [`Relay::on_tick_end`] wants to run at the latest.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.turn.deadline()
+    }
+
+    /// Other credentials, peers, or another server for new allocations. What is there stays.
+    ///
+    /// # Errors
+    /// What is wrong with it; everything stays as it was.
+    pub fn configure(&mut self, config: Config) -> Result<(), ConfigError> {
+        let completed = self.settings.complete(config.clone());
+        self.turn.configure(completed)?;
+        self.settings.config = config;
+        Ok(())
+    }
+
+    /// Ends an allocation; false if there is none of this name.
+    pub fn kill<I: Io, M: Send>(
+        &mut self,
+        cx: &mut Context<'_, I, M>,
+        allocation: AllocationId,
+    ) -> bool {
+        let before = self.turn.allocation_count();
+        self.tell(cx, Input::Kill { allocation });
+        self.turn.allocation_count() < before
+    }
+
+    /// All allocations.
+    pub fn allocations(&self, now: Instant) -> impl Iterator<Item = Summary<'_>> {
+        self.turn.allocations(now)
+    }
+
+    /// How many allocations there are.
+    pub fn allocation_count(&self) -> usize {
+        self.turn.allocation_count()
+    }
+
+    /// Allocations that ended since this was last asked.
+    pub fn take_ended(&mut self) -> Vec<Ended> {
+        std::mem::take(&mut self.ended)
+    }
+
+    /// What was counted, and what is held.
+    pub fn stats(&self) -> Stats {
+        let (permission_count, channel_count) = self.turn.held_counts();
+        Stats {
+            counters: *self.turn.counters(),
+            allocation_count: self.turn.allocation_count(),
+            permission_count,
+            channel_count,
+            connection_count: self.turn.connection_count(),
+            stream_count: self.tally.stream_count,
+            stream_drops: self.tally.stream_drops,
+            streams_closed: self.tally.streams_closed,
+            streams_refused: self.tally.streams_refused,
+            send_failures: self.tally.send_failures,
+            packet_us: self.tally.packet_us.clone(),
+        }
+    }
+
+    /// Sockets that are open or being closed: what clients come to, and what they were lent.
+    pub fn sockets_count(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Tells the protocol something that carries no payload to be sent on.
+    pub(crate) fn tell<I: Io, M: Send>(&mut self, cx: &mut Context<'_, I, M>, input: Input<'_>) {
+        self.turn.handle(cx.now(), input);
+        self.pump(cx, &[]);
+    }
+
+    /// Does what the protocol wants, until it wants nothing.
+    pub(crate) fn pump<I: Io, M: Send>(&mut self, cx: &mut Context<'_, I, M>, input: &[u8]) {
+        let mut binds: SmallVec<[Bind; 2]> = SmallVec::new();
+        while let Some(output) = self.turn.poll() {
+            match output {
+                Output::Transmit(transmit) => self.transmit(cx, &transmit, input),
+                Output::Bind(bind) => binds.push(bind),
+                Output::Release(release) => self.release(cx, *release),
+                Output::ReleaseFamily(id, family) => self.release_family(cx, id, family),
+                Output::Forget(id) => self.forget_reserved(cx, id),
+                Output::Connect { allocation, connection, peer } => {
+                    self.connect(cx, allocation, connection, peer);
+                }
+                Output::Keep { handle, connection } => self.keep(handle, connection),
+                Output::Refuse { handle } => self.close(cx, slot::token_of(handle)),
+                Output::Join { connection, client } => self.join(cx, connection, &client),
+                Output::Disconnect(connection) => self.disconnect(cx, connection),
+            }
+        }
+        for Bind { allocation, family, port, transport } in binds {
+            let address = self.open(cx, allocation, family, port, transport);
+            self.tell(cx, Input::Bound { allocation, family, address });
+        }
+    }
+
+    pub(crate) fn insert(&mut self, slot: Slot) -> Token {
+        let Ok(token) = self.slots.insert(slot) else {
+            unreachable!("a machine has fewer sockets than there are slots")
+        };
+        token
+    }
+
+    pub(crate) fn write_down(&mut self, ended: Ended) {
+        if self.ended.len() < ENDED_MAX {
+            self.ended.push(ended);
+        }
+    }
+
+    fn follow_clock<I: Io, M: Send>(&mut self, cx: &mut Context<'_, I, M>) {
+        if cx.now() >= self.clock_at {
+            self.clock_at = cx.now() + CLOCK_EVERY;
+            let unix_s = cx.wall_clock().as_secs();
+            self.tell(cx, Input::WallClock { unix_s });
+        }
+    }
+
+    fn closed(&mut self, token: Token) {
+        match self.slots.remove(token) {
+            Some(Slot::Closing(port)) => {
+                if let Some(port) = port {
+                    self.shares.give_back(port);
+                }
+            }
+            Some(_) => unreachable!("only what was closed is gone"),
+            None => {}
+        }
+    }
+}
+
+/// The slab's token.
+fn own(token: Token) -> Token {
+    slot::inner(token).expect("the service hands over what is the relay's")
+}

@@ -1,0 +1,159 @@
+//! What a relay is told at its start.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::time::Instant;
+
+use protocol_turn::{Config, ConfigError, Family, Limits};
+
+/// What a relay is told at its start. All shards are told the same but for `shard`.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Realm, credentials, peers. Families, what can be done, and where we listen are filled in.
+    pub config: Config,
+    /// How much of everything, on this shard.
+    pub limits: Limits,
+    /// Where clients come.
+    pub listeners: Vec<Listener>,
+    /// Where else this process listens: never a peer.
+    pub own: Vec<SocketAddr>,
+    /// The addresses that are lent: at least one.
+    pub externals: Vec<External>,
+    /// The ports that are lent, on all shards together.
+    pub ports: RangeInclusive<u16>,
+    /// Whether clients are spread by their address, not by address and port.
+    pub spreads_by_address: bool,
+    /// Streams of clients that are open at once, on this shard.
+    pub stream_count_max: usize,
+    /// Chance, the same on all shards.
+    pub seed: [u8; 32],
+    /// An instant that all shards share: nonces count from it.
+    pub epoch: Instant,
+    /// Which shard, of how many.
+    pub shard: (u16, u16),
+}
+
+/// An address where clients come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// The address; its port is the real one.
+    pub address: SocketAddr,
+    /// What is spoken there.
+    pub listening: Listening,
+}
+
+/// What is spoken with clients at an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listening {
+    /// Datagrams.
+    Udp,
+    /// TCP.
+    Tcp,
+    /// TLS over TCP.
+    Tls,
+}
+
+/// An address that is lent: what the world is told, and what is bound here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct External {
+    /// What clients and peers are told.
+    pub announced: IpAddr,
+    /// Where it is bound: another one behind a NAT that maps one to one.
+    pub local: IpAddr,
+}
+
+impl External {
+    /// An address that is this machine's own.
+    pub fn own(ip: IpAddr) -> External {
+        External { announced: ip, local: ip }
+    }
+
+    pub(crate) fn family(&self) -> Family {
+        if self.announced.is_ipv4() { Family::V4 } else { Family::V6 }
+    }
+}
+
+/// Not an address, or not a pair of one family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoExternal;
+
+impl FromStr for External {
+    type Err = NoExternal;
+
+    /// Reads `IP`, or `ANNOUNCED/LOCAL`.
+    fn from_str(text: &str) -> Result<External, NoExternal> {
+        let read = |text: &str| text.parse::<IpAddr>().map_err(|_| NoExternal);
+        let (announced, local) = match text.split_once('/') {
+            Some((announced, local)) => (read(announced)?, read(local)?),
+            None => (read(text)?, read(text)?),
+        };
+        let is_pair = announced.is_ipv4() == local.is_ipv4() && !announced.is_unspecified();
+        if is_pair { Ok(External { announced, local }) } else { Err(NoExternal) }
+    }
+}
+
+/// Why a relay does not start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SettingsError {
+    /// There is no address to lend.
+    NoExternal,
+    /// This shard has no part of the ports.
+    NoPorts,
+    /// The protocol's own reason.
+    Config(ConfigError),
+}
+
+impl std::fmt::Display for SettingsError {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            SettingsError::NoExternal => "no external address to lend",
+            SettingsError::NoPorts => "too few ports for so many shards",
+            SettingsError::Config(ConfigError::Realm) => {
+                "the realm must have 1 to 28 bytes, and no control characters"
+            }
+            SettingsError::Config(ConfigError::NobodyMayAllocate) => {
+                "there are neither users nor secrets: nobody may have an allocation"
+            }
+            SettingsError::Config(ConfigError::NoFamily) => "no family of addresses to lend",
+        })
+    }
+}
+
+impl std::error::Error for SettingsError {}
+
+impl Settings {
+    /// The protocol's configuration, completed: families, our own addresses, what we can do.
+    pub(crate) fn complete(&self, mut config: Config) -> Config {
+        let has = |family: &Family| self.externals.iter().any(|it| it.family() == *family);
+        config.families = [Family::V4, Family::V6].into_iter().filter(has).collect();
+        config.has_tcp_allocations = true;
+        let listening = self.listeners.iter().map(|listener| listener.address);
+        for address in listening.chain(self.own.iter().copied()) {
+            config.policy.own.push(address);
+            if address.ip().is_unspecified() {
+                let ips = self.externals.iter().flat_map(|it| [it.announced, it.local]);
+                let ips = ips.filter(|ip| !ip.is_unspecified());
+                config.policy.own.extend(ips.map(|ip| SocketAddr::new(ip, address.port())));
+            }
+        }
+        config
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn externals_are_read() {
+        let own: External = "203.0.113.7".parse().expect("an address");
+        assert_eq!(own.announced, own.local);
+        let mapped: External = "203.0.113.7/10.0.0.7".parse().expect("a pair");
+        assert_eq!(mapped.local, "10.0.0.7".parse::<IpAddr>().expect("an address"));
+        assert!("203.0.113.7/0.0.0.0".parse::<External>().is_ok());
+        for text in ["", "x", "0.0.0.0", "203.0.113.7/", "203.0.113.7/::1", "::/::1"] {
+            assert_eq!(text.parse::<External>(), Err(NoExternal), "{text}");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The command line.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+use engine_relay::External;
+use protocol_turn::{Credentials, Prefix};
+
+/// What can be said.
+pub const USAGE: &str = "usage: relay --turn ADDR [flags]
+  --turn ADDR               where clients come, by UDP and TCP; may be repeated
+  --turn-user NAME:PASSWORD who may have an allocation; may be repeated
+  --turn-secret SECRET      shared with an application that hands out timed names; may be repeated
+  --turn-external IP        an address that is lent, or ANNOUNCED/LOCAL behind a NAT; may be repeated.
+                            Without it, the addresses of --turn
+  --turn-ports A-B          the ports that are lent (49152-65535)
+  --turn-allow-peer CIDR    peers that are reached although they are in a private range
+  --turn-realm REALM        the realm of the credentials (skywave)
+  --cores 0,1,…             one thread on each of these cores; without it, one thread on any core";
+
+/// What was said.
+#[derive(Debug)]
+pub struct Args {
+    pub listen: Vec<SocketAddr>,
+    pub credentials: Credentials,
+    pub externals: Vec<External>,
+    pub ports: RangeInclusive<u16>,
+    pub allowed: Vec<Prefix>,
+    pub realm: String,
+    pub cores: Vec<usize>,
+}
+
+impl Args {
+    /// Reads the command line without the program's name.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub fn parse(mut args: impl Iterator<Item = String>) -> Result<Args, String> {
+        let mut said = Args {
+            listen: Vec::new(),
+            credentials: Credentials::new(),
+            externals: Vec::new(),
+            ports: 49_152..=65_535,
+            allowed: Vec::new(),
+            realm: "skywave".to_owned(),
+            cores: Vec::new(),
+        };
+        while let Some(flag) = args.next() {
+            let value = args.next().ok_or(format!("{flag} needs a value"))?;
+            said.take(&flag, &value)?;
+        }
+        said.complete()
+    }
+
+    fn take(&mut self, flag: &str, value: &str) -> Result<(), String> {
+        match flag {
+            "--turn" => self.listen.push(read(flag, value)?),
+            "--turn-user" => {
+                let (name, password) =
+                    value.split_once(':').ok_or("--turn-user is NAME:PASSWORD")?;
+                self.credentials = self.credentials.clone().with_user(name, password);
+            }
+            "--turn-secret" => {
+                self.credentials = self.credentials.clone().with_secret(value.as_bytes());
+            }
+            "--turn-external" => {
+                let external = value.parse().map_err(|_| format!("{flag}: {value}?"))?;
+                self.externals.push(external);
+            }
+            "--turn-ports" => {
+                let (first, last) = value.split_once('-').ok_or("--turn-ports is A-B")?;
+                self.ports = read(flag, first)?..=read(flag, last)?;
+                if self.ports.is_empty() || *self.ports.start() == 0 {
+                    return Err(format!("no ports: {value}"));
+                }
+            }
+            "--turn-allow-peer" => {
+                self.allowed.push(value.parse().map_err(|_| format!("{flag}: {value}?"))?);
+            }
+            "--turn-realm" => self.realm = value.to_owned(),
+            "--cores" => {
+                let numbers = value.split(',').map(|number| read(flag, number.trim()));
+                self.cores = numbers.collect::<Result<_, _>>()?;
+            }
+            other => return Err(format!("what is {other}?")),
+        }
+        Ok(())
+    }
+
+    fn complete(mut self) -> Result<Args, String> {
+        if self.listen.is_empty() {
+            return Err("where do clients come? --turn ADDR".to_owned());
+        }
+        if self.credentials.is_empty() {
+            return Err("nobody may have an allocation: --turn-user or --turn-secret".to_owned());
+        }
+        if self.externals.is_empty() {
+            let ips = self.listen.iter().map(SocketAddr::ip);
+            let ips: Vec<IpAddr> = ips.filter(|ip| !ip.is_unspecified()).collect();
+            self.externals = ips.into_iter().map(External::own).collect();
+        }
+        if self.externals.is_empty() {
+            return Err("which address is lent? --turn-external IP".to_owned());
+        }
+        Ok(self)
+    }
+}
+
+fn read<T: FromStr>(flag: &str, value: &str) -> Result<T, String> {
+    value.parse().map_err(|_| format!("{flag}: {value}?"))
+}

@@ -1,0 +1,8 @@
+//! The relay without its `main`, so that tests start it too.
+
+mod args;
+mod service;
+mod start;
+
+pub use args::{Args, USAGE};
+pub use start::start;

@@ -1,0 +1,94 @@
+//! Starts a shard for each core.
+
+use std::hash::{BuildHasher, Hasher};
+use std::io;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::sync::Mutex;
+use std::time::{Instant, SystemTime};
+
+use engine_relay::{Listener, Listening, Relay, Settings};
+use protocol_turn::{Config, Limits};
+use shards_mesh::mesh;
+use shards_ring::{RingConfig, RingGroup};
+use shards_runtime::{Placement, Shard, Shards};
+
+use super::args::Args;
+use super::service::RelayService;
+
+/// Starts the shards; the listeners carry the ports in use.
+///
+/// # Errors
+/// An address cannot be had, the settings make no sense, or the kernel lacks io_uring.
+pub fn start(args: &Args) -> io::Result<(Vec<Listener>, Shards)> {
+    let mut listeners = Vec::new();
+    for address in &args.listen {
+        let address = free_address(*address)?;
+        for listening in [Listening::Udp, Listening::Tcp] {
+            listeners.push(Listener { address, listening });
+        }
+    }
+    let mut config = Config::new(&args.realm, args.credentials.clone());
+    config.policy.allowed.clone_from(&args.allowed);
+    let placement = Placement { shards_count: args.cores.len().max(1), cores: args.cores.clone() };
+    let shards_count = placement.shards_count as u16;
+    let (now, unix_s) = now();
+    let settings = Settings {
+        config,
+        limits: Limits::default(),
+        listeners: listeners.clone(),
+        own: Vec::new(),
+        externals: args.externals.clone(),
+        ports: args.ports.clone(),
+        spreads_by_address: true,
+        stream_count_max: 4096,
+        seed: draw_seed(),
+        epoch: now,
+        shard: (0, shards_count),
+    };
+    // What is wrong with the settings is said here, not on a shard.
+    Relay::new(settings.clone(), now, unix_s).map_err(io::Error::other)?;
+    // The last participant of a mesh is a control plane. There is none here, and no messages.
+    let participants = placement.shards_count + 1;
+    let group = RingGroup::new(participants)?;
+    let ports = Mutex::new(mesh(participants, 1).into_iter().map(Some).collect::<Vec<_>>());
+    let shards = Shards::start(&placement, move |shard| {
+        let io = group.open(shard, RingConfig::default())?;
+        let port = ports.lock().expect("nobody panics here")[shard.index()].take();
+        let settings = Settings { shard: (shard.0, shards_count), ..settings.clone() };
+        let relay = Relay::new(settings, now, unix_s).map_err(io::Error::other)?;
+        Ok(Shard::new(io, port.expect("a shard starts once"), RelayService(relay)))
+    })?;
+    Ok((listeners, shards))
+}
+
+/// The address with a port that is free for UDP and TCP. The shards share it by `SO_REUSEPORT`,
+/// which alone would let a second server in unnoticed.
+fn free_address(address: SocketAddr) -> io::Result<SocketAddr> {
+    let mut attempts = 0;
+    loop {
+        let datagrams = UdpSocket::bind(address)?;
+        let address = datagrams.local_addr()?;
+        match TcpListener::bind(address) {
+            Ok(_) => return Ok(address),
+            Err(error) if attempts == 16 => return Err(error),
+            Err(_) => attempts += 1,
+        }
+    }
+}
+
+/// Something that nobody can guess, from the system's entropy.
+fn draw_seed() -> [u8; 32] {
+    let mut seed = [0; 32];
+    for part in seed.chunks_exact_mut(8) {
+        let mut hasher = std::hash::RandomState::new().build_hasher();
+        hasher.write_u32(std::process::id());
+        part.copy_from_slice(&hasher.finish().to_be_bytes());
+    }
+    seed
+}
+
+#[allow(clippy::disallowed_methods, reason = "the process's start")]
+fn now() -> (Instant, u64) {
+    let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    (Instant::now(), unix.as_secs())
+}
