@@ -18,6 +18,9 @@ use crate::stats::Ended;
 /// How many ports are tried when others of this machine have them.
 const ATTEMPTS_MAX: usize = 8;
 
+/// Datagrams of peers that may wait at one relayed address, bytes.
+const RELAYED_QUEUE_BYTES: u32 = 512 * 1024;
+
 /// What an allocation has.
 pub(crate) struct Lent {
     pub(crate) allocation: AllocationId,
@@ -234,12 +237,19 @@ fn bind_at<I: Io, M: Send>(
     address: SocketAddr,
     transport: RelayTransport,
 ) -> std::io::Result<Socket> {
-    let options = BindOptions { v6_only: true, ..BindOptions::default() };
+    let options = BindOptions {
+        v6_only: true,
+        fragmentable: true,
+        reports_icmp: true,
+        receive_queue_bytes: RELAYED_QUEUE_BYTES,
+        ..BindOptions::default()
+    };
     match transport {
         RelayTransport::Udp => cx.io().bind(address, options).map(|(socket, _)| socket),
         // Connections to peers leave from the same port (RFC 6062 §5.2).
         RelayTransport::Tcp => {
-            let options = BindOptions { shared: true, backlog: 16, ..options };
+            let options =
+                BindOptions { shared: true, backlog: 16, v6_only: true, ..BindOptions::default() };
             cx.io().listen(address, options).map(|(socket, _)| socket)
         }
     }

@@ -5,9 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
+use protocol_tls::ServerConfig;
 use protocol_turn::{
     AllocationId, Bind, Config, ConfigError, ConnectionId, Input, Output, ReservationId, Server,
     Summary,
@@ -15,6 +17,7 @@ use protocol_turn::{
 use shards_runtime::{BindOptions, Completion, Context, Io, Op, Slab, Token};
 use smallvec::SmallVec;
 
+use crate::datagrams::Carrier;
 use crate::lend::{Lent, Shares};
 use crate::settings::{Listening, Settings, SettingsError};
 use crate::slot::{self, Slot, outer};
@@ -22,6 +25,9 @@ use crate::stats::{Ended, Stats, packet_histogram};
 
 /// How often the protocol is told the wall clock's time, which may be set at any moment.
 const CLOCK_EVERY: Duration = Duration::from_secs(1);
+
+/// Datagrams that may wait at a socket for clients while a tick is long, bytes.
+const CLIENTS_QUEUE_BYTES: u32 = 4 << 20;
 
 /// The most allocations whose end waits to be written down.
 const ENDED_MAX: usize = 65_536;
@@ -109,7 +115,13 @@ impl Relay {
     /// # Errors
     /// What the system said of the first that could not be opened.
     pub fn start<I: Io, M: Send>(&mut self, cx: &mut Context<'_, I, M>) -> io::Result<()> {
-        let options = BindOptions { shared: true, v6_only: true, ..BindOptions::default() };
+        let options = BindOptions {
+            shared: true,
+            v6_only: true,
+            receive_queue_bytes: CLIENTS_QUEUE_BYTES,
+            send_queue_bytes: CLIENTS_QUEUE_BYTES,
+            ..BindOptions::default()
+        };
         for listener in self.settings.listeners.clone() {
             let address = listener.address;
             let is_tls = listener.listening == Listening::Tls;
@@ -148,7 +160,12 @@ impl Relay {
             Completion::Accepted { token, socket, peer } => {
                 self.accepted(cx, own(token), socket, peer);
             }
-            Completion::Received { token, buffer } => self.received(cx, own(token), &buffer),
+            Completion::Received { token, mut buffer } => {
+                self.received(cx, own(token), &mut buffer);
+            }
+            Completion::Icmp { token, peer, icmp } => {
+                self.network_said(cx, own(token), peer, icmp);
+            }
             Completion::Ended { token, end } => self.receive_ended(cx, own(token), &end),
             Completion::Sent { token, result } => self.sent(cx, own(token), result.is_ok()),
             Completion::Connected { token, result } => {
@@ -198,6 +215,11 @@ impl Relay {
         self.turn.configure(completed)?;
         self.settings.config = config;
         Ok(())
+    }
+
+    /// Another certificate: connections that come from now on get it.
+    pub fn set_tls(&mut self, tls: Option<Arc<ServerConfig>>) {
+        self.settings.tls = tls;
     }
 
     /// Ends an allocation; false if there is none of this name.
@@ -252,15 +274,19 @@ impl Relay {
     /// Tells the protocol something that carries no payload to be sent on.
     pub(crate) fn tell<I: Io, M: Send>(&mut self, cx: &mut Context<'_, I, M>, input: Input<'_>) {
         self.turn.handle(cx.now(), input);
-        self.pump(cx, &[]);
+        self.pump(cx, Carrier::Bytes(&[]));
     }
 
     /// Does what the protocol wants, until it wants nothing.
-    pub(crate) fn pump<I: Io, M: Send>(&mut self, cx: &mut Context<'_, I, M>, input: &[u8]) {
+    pub(crate) fn pump<I: Io, M: Send>(
+        &mut self,
+        cx: &mut Context<'_, I, M>,
+        mut carrier: Carrier<'_, I::Buffer>,
+    ) {
         let mut binds: SmallVec<[Bind; 2]> = SmallVec::new();
         while let Some(output) = self.turn.poll() {
             match output {
-                Output::Transmit(transmit) => self.transmit(cx, &transmit, input),
+                Output::Transmit(transmit) => self.transmit(cx, &transmit, &mut carrier),
                 Output::Bind(bind) => binds.push(bind),
                 Output::Release(release) => self.release(cx, *release),
                 Output::ReleaseFamily(id, family) => self.release_family(cx, id, family),

@@ -3,8 +3,10 @@
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Instant;
 
+use protocol_tls::ServerConfig;
 use protocol_turn::{Config, ConfigError, Family, Limits};
 
 /// What a relay is told at its start. All shards are told the same but for `shard`.
@@ -22,6 +24,9 @@ pub struct Settings {
     pub externals: Vec<External>,
     /// The ports that are lent, on all shards together.
     pub ports: RangeInclusive<u16>,
+    /// The certificates for clients that speak TLS. A client of plain TCP that begins with TLS is
+    /// served as well.
+    pub tls: Option<Arc<ServerConfig>>,
     /// Whether clients are spread by their address, not by address and port.
     pub spreads_by_address: bool,
     /// Streams of clients that are open at once, on this shard.

@@ -32,7 +32,7 @@ impl Relay {
         };
         let local = self.settings.externals[relayed.external].local;
         let from = SocketAddr::new(local, relayed.port.number);
-        cx.submit(outer(token), connect_from(from, peer));
+        cx.submit(outer(token), Op::ConnectFrom { from, to: peer });
     }
 
     /// A connection to a peer was made, or not.
@@ -172,9 +172,4 @@ impl Relay {
             }
         }
     }
-}
-
-/// How a peer is connected to.
-fn connect_from(_from: SocketAddr, peer: SocketAddr) -> Op {
-    Op::Connect(peer)
 }

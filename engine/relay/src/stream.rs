@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
+use protocol_tls::{Failed, Session};
 use protocol_turn::{Client, ConnectionId, Transport};
 use shards_runtime::{Socket, Token};
 
@@ -29,6 +30,11 @@ pub(crate) struct Stream {
     pub(crate) pending: Vec<u8>,
     /// What is to be sent.
     pub(crate) output: BytesMut,
+    /// What it is sealed with, where it is; and what is sealed, or is said by the session itself.
+    pub(crate) tls: Option<Box<Session>>,
+    pub(crate) sealed: Vec<u8>,
+    /// What to seal with if it begins with TLS; none once it has begun.
+    pub(crate) may_seal: bool,
     pub(crate) is_sending: bool,
     pub(crate) receiving: Receiving,
     /// It stands in the list of those with something to do.
@@ -39,8 +45,10 @@ pub(crate) struct Stream {
     pub(crate) ends_after_output: bool,
     /// Close it now.
     pub(crate) is_lost: bool,
-    /// When it last said something, or took something.
+    /// When it last said something.
     pub(crate) alive_at: Instant,
+    /// When the send began that is under way, or was the last.
+    pub(crate) sending_since: Instant,
     /// Until when nothing is read, for the bandwidth limit's sake.
     pub(crate) held_until: Option<Instant>,
 }
@@ -81,6 +89,9 @@ impl Stream {
             role,
             pending: Vec::new(),
             output: BytesMut::new(),
+            tls: None,
+            sealed: Vec::new(),
+            may_seal: false,
             is_sending: false,
             receiving: Receiving::No,
             is_dirty: false,
@@ -88,6 +99,7 @@ impl Stream {
             ends_after_output: false,
             is_lost: false,
             alive_at: now,
+            sending_since: now,
             held_until: None,
         }
     }
@@ -113,6 +125,19 @@ impl Stream {
         }
         self.output.extend_from_slice(bytes);
         true
+    }
+
+    /// The next bytes for the wire, sealed where it is; none while a handshake holds them back.
+    ///
+    /// # Errors
+    /// Why the session is over.
+    pub(crate) fn take_output(&mut self) -> Result<Bytes, Failed> {
+        let Some(tls) = &mut self.tls else { return Ok(self.output.split().freeze()) };
+        if !self.output.is_empty() && !tls.is_handshaking() {
+            tls.seal(&self.output, &mut self.sealed)?;
+            self.output.clear();
+        }
+        Ok(std::mem::take(&mut self.sealed).into())
     }
 
     /// Enters it in the list of those with something to do when the tick ends.

@@ -7,10 +7,12 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use protocol_stun::{Frame, Step};
+use protocol_tls::Session;
 use protocol_turn::Input;
 use shards_runtime::{Context, End, Io, Op, Piece, Socket, Token};
 use smallvec::smallvec;
 
+use crate::datagrams::Carrier;
 use crate::relay::Relay;
 use crate::slot::{Slot, outer};
 use crate::stream::{Receiving, Role, Stream};
@@ -41,7 +43,10 @@ impl Relay {
             Some(Slot::Relayed(relayed)) => relayed.allocation,
             _ => None,
         };
-        let is_client = matches!(self.slots.get(acceptor), Some(Slot::Acceptor { .. }));
+        let (is_client, is_tls) = match self.slots.get(acceptor) {
+            Some(Slot::Acceptor { is_tls, .. }) => (true, *is_tls),
+            _ => (false, false),
+        };
         let role = if is_client {
             Role::Client
         } else {
@@ -61,6 +66,10 @@ impl Relay {
         self.tally.stream_count += 1;
         if let Some(Slot::Stream(stream)) = self.slots.get_mut(token) {
             stream.is_counted = true;
+            stream.may_seal = true;
+            if is_tls && let Some(config) = &self.settings.tls {
+                stream.tls = Some(Box::new(Session::server(config)));
+            }
         }
         cx.arm(now + CHECK_EVERY, outer(token));
         self.receive(cx, token);
@@ -68,6 +77,37 @@ impl Relay {
 
     /// Bytes of a stream came in.
     pub(crate) fn received<I: Io, M: Send>(
+        &mut self,
+        cx: &mut Context<'_, I, M>,
+        token: Token,
+        bytes: &mut [u8],
+    ) {
+        let Some(Slot::Stream(stream)) = self.slots.get_mut(token) else { return };
+        if std::mem::take(&mut stream.may_seal)
+            && bytes.first().is_some_and(|first| protocol_tls::is_tls(*first))
+            && let Some(config) = &self.settings.tls
+        {
+            stream.tls = Some(Box::new(Session::server(config)));
+        }
+        let Some(tls) = &mut stream.tls else { return self.received_plain(cx, token, bytes) };
+        let mut plaintext = Vec::new();
+        let received = tls.receive(bytes, &mut plaintext, &mut stream.sealed);
+        if !stream.sealed.is_empty() {
+            stream.mark(token, &mut self.dirty);
+        }
+        let is_over = received.is_err() || received.is_ok_and(|received| received.is_closed);
+        if !plaintext.is_empty() {
+            self.received_plain(cx, token, &plaintext);
+        }
+        if is_over && let Some(Slot::Stream(stream)) = self.slots.get_mut(token) {
+            // What it is to be told, an alert, is sent before it is closed.
+            stream.ends_after_output = true;
+            stream.mark(token, &mut self.dirty);
+        }
+    }
+
+    /// What a stream says, in the clear.
+    fn received_plain<I: Io, M: Send>(
         &mut self,
         cx: &mut Context<'_, I, M>,
         token: Token,
@@ -124,7 +164,7 @@ impl Relay {
             let bytes = &input[frame.range()];
             self.tally.packets_in_tick += 1;
             self.turn.handle(cx.now(), Input::FromClient { client, bytes });
-            self.pump(cx, bytes);
+            self.pump(cx, Carrier::Bytes(bytes));
             // The padding of what was the last need not have come.
             input = input.get(frame.used()..).unwrap_or_default();
         }
@@ -155,7 +195,6 @@ impl Relay {
             return self.datagram_sent(token, is_sent);
         };
         stream.is_sending = false;
-        stream.alive_at = cx.now();
         if !is_sent {
             return self.lose(cx, token);
         }
@@ -191,15 +230,15 @@ impl Relay {
         if stream.is_sending {
             return;
         }
-        if stream.output.is_empty() {
+        let Ok(bytes) = stream.take_output() else { return self.lose(cx, token) };
+        if bytes.is_empty() {
             if stream.ends_after_output {
-                self.close(cx, token);
+                self.lose(cx, token);
             }
             return;
         }
         stream.is_sending = true;
-        stream.alive_at = cx.now();
-        let bytes = stream.output.split().freeze();
+        stream.sending_since = cx.now();
         cx.submit(outer(token), Op::Send(socket, smallvec![Piece::Owned(bytes)]));
     }
 
@@ -222,8 +261,9 @@ impl Relay {
         let now = cx.now();
         let Some(Slot::Stream(stream)) = self.slots.get_mut(token) else { return };
         let silent = now.saturating_duration_since(stream.alive_at);
-        let waits = stream.is_sending && silent >= STALL;
-        let is_idle = stream.role == Role::Client && silent >= IDLE && !stream.is_sending;
+        let sending = now.saturating_duration_since(stream.sending_since);
+        let waits = stream.is_sending && sending >= STALL;
+        let is_idle = stream.role == Role::Client && silent >= IDLE;
         let client = stream.client(token);
         if waits || is_idle && !self.turn.has_allocation(&client) {
             return self.lose(cx, token);

@@ -127,6 +127,16 @@ impl Server {
         if !allocation.permits(peer.ip(), now) {
             return self.counters.drop_one(DropCause::NoPermission);
         }
+        // Unreachable, too big, time exceeded; and of those only what they say of an MTU.
+        let (is_told, has_data) = match (peer.is_ipv4(), icmp.kind, icmp.code) {
+            (true, 3, 4) | (false, 2, _) => (true, true),
+            (true, 3 | 11, _) | (false, 1 | 3, _) => (true, false),
+            _ => (false, false),
+        };
+        if !is_told {
+            return self.counters.drop_one(DropCause::Unexpected);
+        }
+        let icmp = Icmp { data: if has_data { icmp.data } else { 0 }, ..icmp };
         let client = allocation.client;
         let mut buffer = [0; 64];
         let name = self.next_indication();
