@@ -5,8 +5,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use protocol_turn::{
-    AllocationId, Family, Port as Wish, PortShare, PortWish, Release, RelayTransport,
-    ReservationId,
+    AllocationId, Family, Port as Wish, PortShare, PortWish, RelayTransport, Release, ReservationId,
 };
 use shards_runtime::{BindOptions, Context, Io, Op, Socket, Token};
 
@@ -96,11 +95,7 @@ impl Relay {
     }
 
     /// The allocation is over: closes what it had, and writes it down.
-    pub(crate) fn release<I: Io, M: Send>(
-        &mut self,
-        cx: &mut Context<'_, I, M>,
-        release: Release,
-    ) {
+    pub(crate) fn release<I: Io, M: Send>(&mut self, cx: &mut Context<'_, I, M>, release: Release) {
         let index = place_of(release.allocation);
         let lent = self.lent.get_mut(index).and_then(Option::take);
         let lent = lent.filter(|lent| lent.allocation == release.allocation);

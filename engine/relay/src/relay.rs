@@ -115,8 +115,11 @@ impl Relay {
     /// # Errors
     /// What the system said of the first that could not be opened.
     pub fn start<I: Io, M: Send>(&mut self, cx: &mut Context<'_, I, M>) -> io::Result<()> {
+        let spreads = self.settings.spreads_by_address;
+        let (_, shard_count) = self.settings.shard;
         let options = BindOptions {
             shared: true,
+            spread_by_address: if spreads { shard_count } else { 0 },
             v6_only: true,
             receive_queue_bytes: CLIENTS_QUEUE_BYTES,
             send_queue_bytes: CLIENTS_QUEUE_BYTES,
@@ -329,13 +332,9 @@ impl Relay {
 
     fn closed(&mut self, token: Token) {
         match self.slots.remove(token) {
-            Some(Slot::Closing(port)) => {
-                if let Some(port) = port {
-                    self.shares.give_back(port);
-                }
-            }
+            Some(Slot::Closing(Some(port))) => self.shares.give_back(port),
+            Some(Slot::Closing(None)) | None => {}
             Some(_) => unreachable!("only what was closed is gone"),
-            None => {}
         }
     }
 }

@@ -1,8 +1,8 @@
 //! TCP with peers (RFC 6062): connections made from a relayed address or taken there, and the pairs
 //! whose bytes pass as they are.
 //!
-//! *Invariant:* of a pair whose one end takes no more, the other is not read: nothing is dropped, and
-//! what waits is bounded by `JOINED_BYTES_MAX` and one read.
+//! *Invariant:* of a pair whose one end takes no more, the other is not read: nothing is dropped,
+//! and what waits is bounded by `JOINED_BYTES_MAX` and one read.
 
 use std::net::SocketAddr;
 
@@ -122,8 +122,7 @@ impl Relay {
         let is_full = stream.output.len() > JOINED_BYTES_MAX;
         let is_to_client = matches!(stream.role, Role::Data { .. });
         self.tally.packets_in_tick += 1;
-        let (to_peer, to_client) =
-            if is_to_client { (0, bytes.len()) } else { (bytes.len(), 0) };
+        let (to_peer, to_client) = if is_to_client { (0, bytes.len()) } else { (bytes.len(), 0) };
         let held_until = self.turn.spliced(now, connection, to_peer, to_client);
         let Some(Slot::Stream(stream)) = self.slots.get_mut(from) else { return };
         stream.alive_at = now;

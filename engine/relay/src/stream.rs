@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
+use protocol_stun::{Frame, Step};
 use protocol_tls::{Failed, Session};
 use protocol_turn::{Client, ConnectionId, Transport};
 use shards_runtime::{Socket, Token};
@@ -106,11 +107,7 @@ impl Stream {
 
     /// Who it is to the protocol.
     pub(crate) fn client(&self, token: Token) -> Client {
-        Client {
-            address: self.peer,
-            socket: slot::number_of(token),
-            transport: Transport::Stream,
-        }
+        Client { address: self.peer, socket: slot::number_of(token), transport: Transport::Stream }
     }
 
     /// Takes a message or ChannelData to be sent; false where it is data and there is no room.
@@ -134,7 +131,18 @@ impl Stream {
     pub(crate) fn take_output(&mut self) -> Result<Bytes, Failed> {
         let Some(tls) = &mut self.tls else { return Ok(self.output.split().freeze()) };
         if !self.output.is_empty() && !tls.is_handshaking() {
-            tls.seal(&self.output, &mut self.sealed)?;
+            // A record for each message: clients are about that take a record for a message.
+            let mut rest = &self.output[..];
+            while !rest.is_empty() {
+                let is_framed = self.role == Role::Client;
+                let frame = is_framed.then(|| Frame::decode(rest, usize::MAX));
+                let bytes = match frame {
+                    Some(Ok(Step::Frame(frame))) => frame.used(),
+                    _ => rest.len(),
+                };
+                tls.seal(&rest[..bytes], &mut self.sealed)?;
+                rest = &rest[bytes..];
+            }
             self.output.clear();
         }
         Ok(std::mem::take(&mut self.sealed).into())

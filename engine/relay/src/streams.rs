@@ -1,7 +1,7 @@
 //! Connections: accepted, cut into frames, sent on, closed.
 //!
-//! *Invariant:* a stream has one send in flight at most; what is said meanwhile waits in its output,
-//! which is bounded.
+//! *Invariant:* a stream has one send in flight at most; what is said meanwhile waits in its
+//! output, which is bounded.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -47,11 +47,8 @@ impl Relay {
             Some(Slot::Acceptor { is_tls, .. }) => (true, *is_tls),
             _ => (false, false),
         };
-        let role = if is_client {
-            Role::Client
-        } else {
-            Role::Peer { connection: None, client: None }
-        };
+        let role =
+            if is_client { Role::Client } else { Role::Peer { connection: None, client: None } };
         let stream = Stream::new(Some(socket), peer, role, now);
         let token = self.insert(Slot::Stream(Box::new(stream)));
         if let Some(allocation) = relayed {

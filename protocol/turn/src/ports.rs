@@ -42,12 +42,7 @@ impl PortShare {
     /// # Panics
     ///
     /// If `index` is not below `count`.
-    pub fn new(
-        range: RangeInclusive<u16>,
-        index: u16,
-        count: u16,
-        seed: [u8; 32],
-    ) -> PortShare {
+    pub fn new(range: RangeInclusive<u16>, index: u16, count: u16, seed: [u8; 32]) -> PortShare {
         assert!(index < count, "a shard is one of them");
         let (start, end) = (u32::from(*range.start()), u32::from(*range.end()));
         let first = (start & !1) + 2 * u32::from(index);
@@ -154,8 +149,7 @@ mod tests {
 
     #[test]
     fn shards_share_every_port_of_a_range_and_none_twice() {
-        for range in [49_152..=65_535, 1..=1, 3..=4, 50_001..=50_010, 65_535..=65_535, 1..=65_535]
-        {
+        for range in [49_152..=65_535, 1..=1, 3..=4, 50_001..=50_010, 65_535..=65_535, 1..=65_535] {
             for count in [1, 2, 3, 7] {
                 let mut seen = BTreeSet::new();
                 for index in 0..count {

@@ -22,22 +22,26 @@ struct Loser {
 const EVERYWHERE: Loser =
     Loser { word: "", winner: "", only_in: &[], but_in: &[], even_qualified: true };
 
+/// Where TURN is spoken of: its relay and its allocations are the RFC's nouns. Symple has a relay.
+const IN_TURN: &[&str] = &[
+    "protocol/turn/",
+    "protocol/symple/",
+    "bench/src/turn",
+    "engine/relay/",
+    "engine/config/src/turn",
+    "engine/control/src/turn",
+    "engine/node/src/turn",
+    "engine/server/src/turn",
+    "engine/server/tests/e2e/turn",
+    "engine/sim/src/turn",
+];
+
 const LOSERS: &[Loser] = &[
     Loser { word: "metadata", winner: "title", even_qualified: false, ..EVERYWHERE },
-    Loser {
-        word: "relay",
-        winner: "pull",
-        but_in: &["protocol/turn/", "protocol/symple/", "bench/src/turn"],
-        ..EVERYWHERE
-    },
+    Loser { word: "relay", winner: "pull", but_in: IN_TURN, ..EVERYWHERE },
     Loser { word: "ring", winner: "window", only_in: &["media/", "protocol/"], ..EVERYWHERE },
     Loser { word: "channel", winner: "queue", only_in: &["shards/"], ..EVERYWHERE },
-    Loser {
-        word: "allocation",
-        winner: "reserve",
-        but_in: &["protocol/turn/", "bench/src/turn"],
-        ..EVERYWHERE
-    },
+    Loser { word: "allocation", winner: "reserve", but_in: IN_TURN, ..EVERYWHERE },
     Loser { word: "broadcaster", winner: "source", ..EVERYWHERE },
     Loser { word: "reactor", winner: "shard", ..EVERYWHERE },
     // Whole words.

@@ -32,6 +32,7 @@ mod probe;
 mod receive;
 mod send;
 mod sockets;
+mod spread;
 mod teardown;
 
 pub use buffers::Buffer;

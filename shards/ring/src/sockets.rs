@@ -15,6 +15,7 @@ use shards_runtime::{BindOptions, Socket, Token};
 use crate::address::Family;
 use crate::entries;
 use crate::operations::Ticket;
+use crate::spread;
 
 /// Bits of a [`Socket`] that name the slot; the rest are the low bits of the tenant's number.
 const SLOT_BITS: u32 = 20;
@@ -138,6 +139,7 @@ pub(crate) fn listening(
     rustix::net::bind(&socket, &address)?;
     let backlog = if options.backlog == 0 { BACKLOG_DEFAULT } else { options.backlog };
     rustix::net::listen(&socket, backlog.min(i32::MAX as u32) as i32)?;
+    spread_among_siblings(&socket, options)?;
     let bound = bound_address(&socket)?;
     Ok((socket, bound))
 }
@@ -163,8 +165,17 @@ pub(crate) fn datagram(
         set(&socket, (libc::SOL_UDP, libc::UDP_GRO), 1)?;
     }
     rustix::net::bind(&socket, &address)?;
+    spread_among_siblings(&socket, options)?;
     let bound = bound_address(&socket)?;
     Ok((socket, bound))
+}
+
+/// Bound already: before that it would found a group of its own, and not join its siblings'.
+fn spread_among_siblings(socket: &OwnedFd, options: BindOptions) -> io::Result<()> {
+    match options.spread_by_address {
+        0 => Ok(()),
+        count => spread::attach(socket, count),
+    }
 }
 
 fn open(address: SocketAddr, options: BindOptions, kind: SocketType) -> io::Result<OwnedFd> {

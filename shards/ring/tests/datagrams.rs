@@ -206,3 +206,33 @@ fn many_sends_and_few_buffers() {
     assert!(wait_at_most(&mut io, Duration::from_millis(20), Some).is_none());
     assert_eq!(io.counters().operations_in_flight, 0);
 }
+
+#[test]
+fn senders_are_spread_by_their_address_and_not_by_their_port() {
+    let options = BindOptions { shared: true, spread_by_address: 3, ..BindOptions::default() };
+    let mut io = open(RingConfig::default());
+    let (first, address) = io.bind("127.0.0.1:0".parse().unwrap(), options).unwrap();
+    let mut sockets = vec![first];
+    for _ in 0..2 {
+        sockets.push(io.bind(address, options).unwrap().0);
+    }
+    for (slot, socket) in sockets.iter().enumerate() {
+        io.submit(token(slot as u32), Op::RecvFrom(*socket));
+    }
+    let mut reached = std::collections::BTreeMap::new();
+    for host in 1..=30 {
+        for _ in 0..3 {
+            let sender = std::net::UdpSocket::bind(format!("127.0.0.{host}:0")).unwrap();
+            sender.send_to(b"x", address).unwrap();
+            let (slot, peer) = wait_for(&mut io, |completion| match completion {
+                Completion::ReceivedFrom { token, peer, .. } => Some((token.slot, peer)),
+                other => panic!("{other:?}"),
+            })
+            .expect("a datagram");
+            let before = reached.insert(peer.ip(), slot);
+            assert!(before.is_none_or(|before| before == slot), "{peer} came to two");
+        }
+    }
+    let all: std::collections::BTreeSet<u32> = reached.into_values().collect();
+    assert_eq!(all.len(), 3, "nobody comes to one of them");
+}

@@ -241,6 +241,10 @@ pub enum Completion<B> {
 pub struct BindOptions {
     /// Let other shards bind the same address (`SO_REUSEPORT`); the kernel spreads connections.
     pub shared: bool,
+    /// Of so many that share the address, this one gets what comes from its part of the senders,
+    /// chosen by their address (v6: its upper half) without the port, so that all of a sender's
+    /// datagrams and connections come to one shard. 0: by address and port, as the kernel does.
+    pub spread_by_address: u16,
     /// For v6 sockets: refuse v4-mapped peers (`IPV6_V6ONLY`).
     pub v6_only: bool,
     /// Connections that may wait to be accepted; 0 means 4,096.

@@ -35,6 +35,7 @@ pub(crate) struct Acceptor {
     pub(crate) node: Option<usize>,
     pub(crate) address: SocketAddr,
     shared: bool,
+    spread_by_address: bool,
     v6_only: bool,
     backlog_max: usize,
     /// Established and not accepted yet, by connection.
@@ -89,6 +90,7 @@ impl State {
             node,
             address,
             shared: options.shared,
+            spread_by_address: options.spread_by_address > 0,
             v6_only: options.v6_only,
             backlog_max,
             backlog: VecDeque::new(),
@@ -291,7 +293,21 @@ impl State {
             .filter(|(_, acceptor)| fits(acceptor) == best)
             .map(|(&id, _)| id)
             .collect();
+        let from = match self.acceptors[&ids[0]].spread_by_address {
+            true => SocketAddr::new(upper_half(from.ip()), 0),
+            false => from,
+        };
         Some(ids[spread(from, to, ids.len())])
+    }
+}
+
+/// What counts of an address where senders are spread by it.
+pub(crate) fn upper_half(ip: std::net::IpAddr) -> std::net::IpAddr {
+    match ip {
+        std::net::IpAddr::V6(ip) => {
+            std::net::Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into()
+        }
+        ip => ip,
     }
 }
 

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use shards_runtime::{BindOptions, Completion, Icmp, Token};
 
 use crate::address;
-use crate::connect::{AcceptorOwner as SocketOwner, spread};
+use crate::connect::{AcceptorOwner as SocketOwner, spread, upper_half};
 use crate::errno;
 use crate::machine::Lane;
 use crate::world::{Event, State};
@@ -26,6 +26,7 @@ pub(crate) struct DatagramSocket {
     node: Option<usize>,
     pub(crate) address: SocketAddr,
     shared: bool,
+    spread_by_address: bool,
     v6_only: bool,
     reports_icmp: bool,
     queue_bytes_max: usize,
@@ -73,6 +74,7 @@ impl State {
             node,
             address,
             shared: options.shared,
+            spread_by_address: options.spread_by_address > 0,
             v6_only: options.v6_only,
             reports_icmp: options.reports_icmp,
             queue_bytes_max: match options.receive_queue_bytes {
@@ -259,6 +261,10 @@ impl State {
             .filter(|(_, socket)| fits(socket) == best)
             .map(|(&id, _)| id)
             .collect();
+        let from = match self.datagrams[&ids[0]].spread_by_address {
+            true => SocketAddr::new(upper_half(from.ip()), 0),
+            false => from,
+        };
         Some(ids[spread(from, to, ids.len())])
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use engine_relay::External;
@@ -10,10 +11,13 @@ use protocol_turn::{Credentials, Prefix};
 /// What can be said.
 pub const USAGE: &str = "usage: relay --turn ADDR [flags]
   --turn ADDR               where clients come, by UDP and TCP; may be repeated
+  --turn-tls ADDR           where clients come by TLS; may be repeated
+  --tls-certificate FILE    the certificates for it, PEM
+  --tls-key FILE            their key, PEM
   --turn-user NAME:PASSWORD who may have an allocation; may be repeated
   --turn-secret SECRET      shared with an application that hands out timed names; may be repeated
-  --turn-external IP        an address that is lent, or ANNOUNCED/LOCAL behind a NAT; may be repeated.
-                            Without it, the addresses of --turn
+  --turn-external IP        an address that is lent, or ANNOUNCED/LOCAL behind a NAT; may be
+                            repeated. Without it, the addresses of --turn
   --turn-ports A-B          the ports that are lent (49152-65535)
   --turn-allow-peer CIDR    peers that are reached although they are in a private range
   --turn-realm REALM        the realm of the credentials (skywave)
@@ -23,6 +27,9 @@ pub const USAGE: &str = "usage: relay --turn ADDR [flags]
 #[derive(Debug)]
 pub struct Args {
     pub listen: Vec<SocketAddr>,
+    pub listen_tls: Vec<SocketAddr>,
+    pub certificate: Option<PathBuf>,
+    pub key: Option<PathBuf>,
     pub credentials: Credentials,
     pub externals: Vec<External>,
     pub ports: RangeInclusive<u16>,
@@ -39,6 +46,9 @@ impl Args {
     pub fn parse(mut args: impl Iterator<Item = String>) -> Result<Args, String> {
         let mut said = Args {
             listen: Vec::new(),
+            listen_tls: Vec::new(),
+            certificate: None,
+            key: None,
             credentials: Credentials::new(),
             externals: Vec::new(),
             ports: 49_152..=65_535,
@@ -56,6 +66,9 @@ impl Args {
     fn take(&mut self, flag: &str, value: &str) -> Result<(), String> {
         match flag {
             "--turn" => self.listen.push(read(flag, value)?),
+            "--turn-tls" => self.listen_tls.push(read(flag, value)?),
+            "--tls-certificate" => self.certificate = Some(value.into()),
+            "--tls-key" => self.key = Some(value.into()),
             "--turn-user" => {
                 let (name, password) =
                     value.split_once(':').ok_or("--turn-user is NAME:PASSWORD")?;
@@ -91,6 +104,11 @@ impl Args {
     fn complete(mut self) -> Result<Args, String> {
         if self.listen.is_empty() {
             return Err("where do clients come? --turn ADDR".to_owned());
+        }
+        if self.certificate.is_some() != self.key.is_some()
+            || self.certificate.is_none() && !self.listen_tls.is_empty()
+        {
+            return Err("TLS wants --tls-certificate and --tls-key".to_owned());
         }
         if self.credentials.is_empty() {
             return Err("nobody may have an allocation: --turn-user or --turn-secret".to_owned());

@@ -1,12 +1,14 @@
 //! Starts a shard for each core.
 
+use std::fs::read_to_string;
 use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Instant, SystemTime};
 
 use engine_relay::{Listener, Listening, Relay, Settings};
+use protocol_tls::{Identity, ServerConfig, ServerSettings, TicketKeys};
 use protocol_turn::{Config, Limits};
 use shards_mesh::mesh;
 use shards_ring::{RingConfig, RingGroup};
@@ -27,6 +29,10 @@ pub fn start(args: &Args) -> io::Result<(Vec<Listener>, Shards)> {
             listeners.push(Listener { address, listening });
         }
     }
+    for address in &args.listen_tls {
+        let address = TcpListener::bind(address)?.local_addr()?;
+        listeners.push(Listener { address, listening: Listening::Tls });
+    }
     let mut config = Config::new(&args.realm, args.credentials.clone());
     config.policy.allowed.clone_from(&args.allowed);
     let placement = Placement { shards_count: args.cores.len().max(1), cores: args.cores.clone() };
@@ -39,6 +45,7 @@ pub fn start(args: &Args) -> io::Result<(Vec<Listener>, Shards)> {
         own: Vec::new(),
         externals: args.externals.clone(),
         ports: args.ports.clone(),
+        tls: tls_config(args)?,
         spreads_by_address: true,
         stream_count_max: 4096,
         seed: draw_seed(),
@@ -52,13 +59,29 @@ pub fn start(args: &Args) -> io::Result<(Vec<Listener>, Shards)> {
     let group = RingGroup::new(participants)?;
     let ports = Mutex::new(mesh(participants, 1).into_iter().map(Some).collect::<Vec<_>>());
     let shards = Shards::start(&placement, move |shard| {
-        let io = group.open(shard, RingConfig::default())?;
+        let io = group.open(shard, RingConfig { udp_gro: true, ..RingConfig::default() })?;
         let port = ports.lock().expect("nobody panics here")[shard.index()].take();
         let settings = Settings { shard: (shard.0, shards_count), ..settings.clone() };
         let relay = Relay::new(settings, now, unix_s).map_err(io::Error::other)?;
         Ok(Shard::new(io, port.expect("a shard starts once"), RelayService(relay)))
     })?;
     Ok((listeners, shards))
+}
+
+/// The certificate, where there is one.
+fn tls_config(args: &Args) -> io::Result<Option<Arc<ServerConfig>>> {
+    let (Some(certificate), Some(key)) = (&args.certificate, &args.key) else { return Ok(None) };
+    let (certificate, key) = (read_to_string(certificate)?, read_to_string(key)?);
+    let config = || {
+        let identity = Identity::from_pem(&certificate, &key)?;
+        let mut settings = ServerSettings::new(vec![identity], TicketKeys::new()?);
+        // No client of TURN says what it speaks; RFC 7443's name is for those that do.
+        settings.alpn = vec!["stun.turn"];
+        ServerConfig::new(settings)
+    };
+    let config =
+        config().map_err(|error: protocol_tls::ConfigError| io::Error::other(error.to_string()))?;
+    Ok(Some(Arc::new(config)))
 }
 
 /// The address with a port that is free for UDP and TCP. The shards share it by `SO_REUSEPORT`,

@@ -5,11 +5,9 @@ use super::prove::Proof;
 use super::{Reservation, Server};
 use crate::allocation::{Grant, Made, State, index_of};
 use crate::bucket::seconds;
-use crate::counters::DropCause;
 use crate::client::{Client, Transport};
-use crate::exchange::{
-    AllocationId, Bind, End, Output, Port, RelayTransport, ReservationId,
-};
+use crate::counters::DropCause;
+use crate::exchange::{AllocationId, Bind, End, Output, Port, RelayTransport, ReservationId};
 use hmac::{Hmac, Mac};
 use protocol_stun::{AttributeKind, ErrorCode, Family, Integrity, Malformed, Message, Method};
 use sha2::Sha256;
@@ -223,7 +221,13 @@ impl Server {
         }
         let is_missing = |family: &Family| asked[index_of(*family)] && !has[index_of(*family)];
         let missing = BOTH.into_iter().find(is_missing).map(|family| (family, unsupported));
-        Ok(Wish { transport, families, missing: missing.filter(|_| additional.is_some()), even, token })
+        Ok(Wish {
+            transport,
+            families,
+            missing: missing.filter(|_| additional.is_some()),
+            even,
+            token,
+        })
     }
 
     /// Takes the port that is kept behind a token.
