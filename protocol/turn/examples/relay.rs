@@ -22,7 +22,7 @@ fn main() -> ExitCode {
     let args = match Args::parse(std::env::args().skip(1)) {
         Ok(args) => args,
         Err(message) => {
-            eprintln!("relay: {message}\n{}", relay::USAGE);
+            eprintln!("relay: {message}");
             return ExitCode::from(2);
         }
     };

@@ -53,9 +53,9 @@
 //! # What it leaves out
 //!
 //! Mobility (RFC 8016), third-party authorization (RFC 7635), and CHANGE-REQUEST (RFC 5780).
-//! Credentials are held here ([`Config::credentials`], [`Server::configure`]); nobody is asked while a request waits. The two
-//! addresses of a dual allocation have one lifetime. Channel numbers up to 0x7FFF are taken, as
-//! RFC 5766 has it.
+//! Credentials are held here ([`Config::credentials`], [`Server::configure`]); nobody is asked
+//! while a request waits. The two addresses of a dual allocation have one lifetime. Channel numbers
+//! up to 0x7FFF are taken, as RFC 5766 has it.
 
 mod allocation;
 mod bucket;

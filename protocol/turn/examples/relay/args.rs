@@ -9,7 +9,7 @@ use engine_relay::External;
 use protocol_turn::{Credentials, Prefix};
 
 /// What can be said.
-pub const USAGE: &str = "usage: relay --turn ADDR [flags]
+const USAGE: &str = "usage: relay --turn ADDR [flags]
   --turn ADDR               where clients come, by UDP and TCP; may be repeated
   --turn-tls ADDR           where clients come by TLS; may be repeated
   --tls-certificate FILE    the certificates for it, PEM
@@ -57,6 +57,9 @@ impl Args {
             cores: Vec::new(),
         };
         while let Some(flag) = args.next() {
+            if flag == "--help" {
+                return Err(USAGE.to_owned());
+            }
             let value = args.next().ok_or(format!("{flag} needs a value"))?;
             said.take(&flag, &value)?;
         }
@@ -103,7 +106,7 @@ impl Args {
 
     fn complete(mut self) -> Result<Args, String> {
         if self.listen.is_empty() {
-            return Err("where do clients come? --turn ADDR".to_owned());
+            return Err(format!("where do clients come?\n{USAGE}"));
         }
         if self.certificate.is_some() != self.key.is_some()
             || self.certificate.is_none() && !self.listen_tls.is_empty()

@@ -4,5 +4,5 @@ mod args;
 mod service;
 mod start;
 
-pub use args::{Args, USAGE};
+pub use args::Args;
 pub use start::start;
