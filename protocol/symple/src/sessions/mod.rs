@@ -1,0 +1,455 @@
+//! The sessions whose connections are on one shard.
+//!
+//! Invariant: what reaches a session was said in a room that it is in, looked at when it is
+//! handed over, or by the server itself.
+
+mod auth;
+mod route;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::{Map, Value};
+
+use crate::address::{PeerId, RoomName, ShardIndex};
+use crate::bucket::Bucket;
+use crate::config::{Config, VirtualPeer};
+use crate::mail::{Admission, Card, Letter};
+use crate::rooms::Post;
+use crate::server::{ConnectionKey, Counters, Input, Output};
+use crate::wire::{self, Fault, Identity};
+
+type Outputs = VecDeque<Output>;
+
+/// Sessions of a shard.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    config: Config,
+    me: ShardIndex,
+    shards_count: u16,
+    sessions: BTreeMap<ConnectionKey, Session>,
+    by_id: BTreeMap<PeerId, ConnectionKey>,
+    /// In order, for all have the same time. Those of sessions that are done stay until then.
+    auth_deadlines: VecDeque<(Instant, ConnectionKey, PeerId)>,
+    counters: Counters,
+}
+
+#[derive(Debug)]
+struct Session {
+    id: PeerId,
+    bucket: Bucket,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// It has not said who it is.
+    Waiting,
+    /// The driver is asked.
+    Asked(auth::Request),
+    Online(Box<Online>),
+}
+
+/// A session that is authenticated.
+#[derive(Debug)]
+struct Online {
+    identity: Identity,
+    address: String,
+    rooms: BTreeSet<RoomName>,
+    /// The same, for letters.
+    shares: Arc<[RoomName]>,
+    /// Rooms that it asked to join, with the number of the question.
+    pending: BTreeMap<RoomName, u32>,
+    tickets_count: u32,
+    /// What newcomers are told of it.
+    presence: Arc<str>,
+}
+
+impl Online {
+    fn share(&mut self) {
+        self.shares = self.rooms.iter().cloned().collect();
+    }
+
+    /// Remembers what newcomers are to be told, within the bound.
+    fn set_presence(&mut self, data: Map<String, Value>, bytes_max: usize) {
+        let mut presence = wire::presence(&self.address, data);
+        if presence.len() > bytes_max {
+            let bare = Identity { extras: Map::new(), ..self.identity.clone() };
+            presence = wire::presence(&self.address, bare.data(None));
+        }
+        self.presence = Arc::from(presence);
+    }
+
+    fn card(&self, id: PeerId) -> Card {
+        let presence = Arc::clone(&self.presence);
+        Card { id, user: Arc::from(&*self.identity.user), presence }
+    }
+}
+
+impl Sessions {
+    pub(crate) fn new(config: Config, me: ShardIndex, shards_count: u16) -> Sessions {
+        Sessions {
+            config,
+            me,
+            shards_count,
+            sessions: BTreeMap::new(),
+            by_id: BTreeMap::new(),
+            auth_deadlines: VecDeque::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    pub(crate) fn counters(&self) -> Counters {
+        Counters { sessions: self.sessions.len(), ..self.counters }
+    }
+
+    pub(crate) fn rooms_of(&self, connection: ConnectionKey) -> Vec<RoomName> {
+        match self.sessions.get(&connection).map(|session| &session.state) {
+            Some(State::Online(online)) => online.rooms.iter().cloned().collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.auth_deadlines.front().map(|(at, ..)| *at)
+    }
+
+    pub(crate) fn handle(
+        &mut self,
+        now: Instant,
+        input: Input<'_>,
+        post: &mut Post,
+        out: &mut Outputs,
+    ) {
+        match input {
+            Input::Connected { connection, random } => self.connected(now, connection, random, out),
+            Input::Text { connection, text } => self.text(now, connection, text, post, out),
+            Input::TooLarge { connection } => {
+                self.counters.closed_too_large += 1;
+                self.end_with(connection, Fault::TOO_LARGE, post, out);
+            }
+            Input::Disconnected { connection } => self.remove(connection, post),
+            Input::Verdict { connection, verdict } => {
+                self.judged(connection, verdict, post, out);
+            }
+            Input::Speak { peer, to, message } => self.speak(peer, to, message, post),
+            Input::SetVirtual(peer) => self.set_virtual(peer, out),
+            Input::RemoveVirtual(id) => self.remove_virtual(id, out),
+            Input::Tick => self.tick(now, post, out),
+            Input::Shutdown => self.shut_down(post, out),
+            Input::Mail(_) => unreachable!("it is opened before"),
+        }
+    }
+
+    pub(crate) fn open(&mut self, letter: Letter, out: &mut Outputs) {
+        match letter {
+            Letter::Joined(admission) => self.joined(admission, out),
+            Letter::PutOut { id, room } => {
+                let Some((connection, online)) = self.online_by_id(&id) else { return };
+                if online.rooms.remove(&room) {
+                    online.share();
+                    send(connection, wire::acknowledged("leave:ok", &room), out);
+                }
+            }
+            Letter::Direct { saying, to } => {
+                self.deliver(&[to], &saying.shares, None, &saying.text, out);
+            }
+            Letter::Deliver { to, shares, within, text } => {
+                self.deliver(&to, &shares, within.as_ref(), &text, out);
+            }
+            _ => unreachable!("letters to rooms are not for sessions"),
+        }
+    }
+
+    fn connected(
+        &mut self,
+        now: Instant,
+        connection: ConnectionKey,
+        random: [u8; 16],
+        out: &mut Outputs,
+    ) {
+        if self.sessions.len() >= self.config.limits.sessions_max {
+            self.counters.refused_at_capacity += 1;
+            send(connection, Fault::AT_CAPACITY.text(), out);
+            out.push_back(Output::Close { connection });
+            return;
+        }
+        let id = PeerId::new(self.me, random);
+        let bucket = Bucket::full(self.config.limits.messages_max, now);
+        self.sessions.insert(connection, Session { id, bucket, state: State::Waiting });
+        self.auth_deadlines.push_back((now + self.config.limits.auth_within, connection, id));
+    }
+
+    fn text(
+        &mut self,
+        now: Instant,
+        connection: ConnectionKey,
+        text: &str,
+        post: &mut Post,
+        out: &mut Outputs,
+    ) {
+        let limits = self.config.limits;
+        let Some(session) = self.sessions.get_mut(&connection) else { return };
+        self.counters.messages_received += 1;
+        if text.len() > limits.message_bytes_max {
+            self.counters.closed_too_large += 1;
+            return self.end_with(connection, Fault::TOO_LARGE, post, out);
+        }
+        if !session.bucket.take(limits.messages_max, limits.messages_within, now) {
+            self.counters.closed_too_many += 1;
+            return self.end_with(connection, Fault::TOO_MANY, post, out);
+        }
+        let Some((kind, object)) = wire::read(text) else {
+            self.counters.messages_unreadable += 1;
+            return;
+        };
+        match (&session.state, &*kind) {
+            (_, "close") => {
+                self.remove(connection, post);
+                out.push_back(Output::Close { connection });
+            }
+            (State::Waiting, "auth") => self.authenticate(connection, &object, post, out),
+            (State::Waiting, _) => {
+                self.counters.refused_auth += 1;
+                self.end_with(connection, Fault::NOT_AUTHENTICATED, post, out);
+            }
+            // It has said who it is, and waits for the answer.
+            (State::Asked(_), _) => {}
+            (State::Online(_), "join") => self.join(connection, &object, post, out),
+            (State::Online(_), "leave") => self.leave(connection, &object, post, out),
+            (State::Online(_), "message" | "presence" | "command" | "event") => {
+                self.route(connection, &kind, object, post, out);
+            }
+            (State::Online(_), _) => {}
+        }
+    }
+
+    fn join(
+        &mut self,
+        connection: ConnectionKey,
+        object: &Map<String, Value>,
+        post: &mut Post,
+        out: &mut Outputs,
+    ) {
+        let limits = self.config.limits;
+        let Some(name) = object.get("room").and_then(Value::as_str).filter(|it| !it.is_empty())
+        else {
+            return;
+        };
+        let chosen = &self.config.rooms.chosen;
+        let room = RoomName::new(name);
+        let is_allowed = room.as_ref().is_some_and(|room| chosen.allows(room));
+        let Some((id, online)) = online(&mut self.sessions, connection) else { return };
+        let fault = match chosen {
+            crate::Chosen::Nothing => Some(Fault::NO_DYNAMIC_ROOMS),
+            _ if !is_allowed => Some(Fault::ROOM_NOT_ALLOWED),
+            _ if online.rooms.len() + online.pending.len() >= limits.rooms_of_session_max => {
+                Some(Fault::TOO_MANY_ROOMS)
+            }
+            _ => None,
+        };
+        if let Some(fault) = fault {
+            return send(connection, fault.text(), out);
+        }
+        let room = room.expect("what is allowed is a name");
+        online.tickets_count = online.tickets_count.wrapping_add(1);
+        let ticket = online.tickets_count;
+        online.pending.insert(room.clone(), ticket);
+        let card = online.card(id);
+        let home = room.home(self.shards_count);
+        let ticket = Some(ticket);
+        post.push((home, Letter::Join { card, rooms: vec![(room, true)], ticket }));
+    }
+
+    fn leave(
+        &mut self,
+        connection: ConnectionKey,
+        object: &Map<String, Value>,
+        post: &mut Post,
+        out: &mut Outputs,
+    ) {
+        let Some(name) = object.get("room").and_then(Value::as_str).filter(|it| !it.is_empty())
+        else {
+            return;
+        };
+        if self.config.rooms.chosen == crate::Chosen::Nothing {
+            return send(connection, Fault::NO_DYNAMIC_ROOMS.text(), out);
+        }
+        let Some(room) = RoomName::new(name) else { return };
+        let Some((id, online)) = online(&mut self.sessions, connection) else { return };
+        let was_pending = online.pending.remove(&room).is_some();
+        if online.rooms.remove(&room) || was_pending {
+            online.share();
+            let rooms = vec![room.clone()];
+            post.push((room.home(self.shards_count), Letter::Leave { id, rooms }));
+        }
+        send(connection, wire::acknowledged("leave:ok", &room), out);
+    }
+
+    fn joined(&mut self, admission: Admission, out: &mut Outputs) {
+        let Admission { id, ticket, joined, refused, snapshot } = admission;
+        let virtual_peers = &self.config.virtual_peers;
+        let Some(connection) = self.by_id.get(&id).copied() else { return };
+        let Some((_, online)) = online(&mut self.sessions, connection) else { return };
+        for (room, fault) in &refused {
+            let is_asked = ticket.is_none() || online.pending.get(room).copied() == ticket;
+            if is_asked {
+                online.pending.remove(room);
+                online.rooms.remove(room);
+                send(connection, fault.text(), out);
+            }
+        }
+        if ticket.is_some() {
+            for room in joined {
+                if online.pending.get(&room).copied() != ticket {
+                    // It has left again, which the room is about to hear.
+                    return;
+                }
+                online.pending.remove(&room);
+                send(connection, wire::acknowledged("join:ok", &room), out);
+                for peer in virtual_peers.iter().filter(|peer| peer.rooms.contains(&room)) {
+                    send(connection, peer.presence(true), out);
+                }
+                online.rooms.insert(room);
+            }
+        }
+        online.share();
+        self.counters.messages_delivered += snapshot.len() as u64;
+        out.extend(snapshot.into_iter().map(|text| Output::Send { to: vec![connection], text }));
+    }
+
+    fn deliver(
+        &mut self,
+        to: &[PeerId],
+        shares: &[RoomName],
+        within: Option<&RoomName>,
+        text: &Arc<str>,
+        out: &mut Outputs,
+    ) {
+        let mut connections = Vec::with_capacity(to.len());
+        for id in to {
+            let Some(connection) = self.by_id.get(id).copied() else { continue };
+            let Some((_, online)) = online(&mut self.sessions, connection) else { continue };
+            let is_within = within.is_none_or(|room| online.rooms.contains(room));
+            if is_within && shares.iter().any(|room| online.rooms.contains(room)) {
+                connections.push(connection);
+            } else {
+                self.counters.messages_not_shared += 1;
+            }
+        }
+        if !connections.is_empty() {
+            self.counters.messages_delivered += connections.len() as u64;
+            out.push_back(Output::Send { to: connections, text: Arc::clone(text) });
+        }
+    }
+
+    fn set_virtual(&mut self, peer: VirtualPeer, out: &mut Outputs) {
+        self.tell_those_who_share(&peer, true, out);
+        self.config.virtual_peers.retain(|other| other.id != peer.id);
+        self.config.virtual_peers.push(peer);
+    }
+
+    fn remove_virtual(&mut self, id: &str, out: &mut Outputs) {
+        let at = self.config.virtual_peers.iter().position(|peer| peer.id == id);
+        if let Some(at) = at {
+            let peer = self.config.virtual_peers.remove(at);
+            self.tell_those_who_share(&peer, false, out);
+        }
+    }
+
+    fn tell_those_who_share(&self, peer: &VirtualPeer, is_online: bool, out: &mut Outputs) {
+        let shares = |session: &Session| match &session.state {
+            State::Online(online) => peer.rooms.iter().any(|room| online.rooms.contains(room)),
+            _ => false,
+        };
+        let sessions = self.sessions.iter().filter(|(_, session)| shares(session));
+        let to: Vec<_> = sessions.map(|(connection, _)| *connection).collect();
+        if !to.is_empty() {
+            out.push_back(Output::Send { to, text: Arc::from(peer.presence(is_online)) });
+        }
+    }
+
+    fn tick(&mut self, now: Instant, post: &mut Post, out: &mut Outputs) {
+        while let Some((at, connection, id)) = self.auth_deadlines.front().copied() {
+            if at > now {
+                break;
+            }
+            self.auth_deadlines.pop_front();
+            let session = self.sessions.get(&connection).filter(|session| session.id == id);
+            if session.is_some_and(|session| !matches!(session.state, State::Online(_))) {
+                self.counters.closed_auth_timeout += 1;
+                self.end_with(connection, Fault::AUTH_TIMEOUT, post, out);
+            }
+        }
+    }
+
+    fn shut_down(&mut self, post: &mut Post, out: &mut Outputs) {
+        let all: Vec<ConnectionKey> = self.sessions.keys().copied().collect();
+        if !all.is_empty() {
+            out.push_back(Output::Send { to: all.clone(), text: Arc::from(wire::shutdown()) });
+        }
+        for connection in all {
+            self.remove(connection, post);
+            out.push_back(Output::Close { connection });
+        }
+    }
+
+    fn end_with(
+        &mut self,
+        connection: ConnectionKey,
+        fault: Fault,
+        post: &mut Post,
+        out: &mut Outputs,
+    ) {
+        if self.sessions.contains_key(&connection) {
+            self.remove(connection, post);
+            send(connection, fault.text(), out);
+            out.push_back(Output::Close { connection });
+        }
+    }
+
+    fn remove(&mut self, connection: ConnectionKey, post: &mut Post) {
+        let Some(session) = self.sessions.remove(&connection) else { return };
+        let State::Online(online) = session.state else { return };
+        self.by_id.remove(&session.id);
+        let text: Arc<str> = Arc::from(online.identity.offline());
+        let rooms: BTreeSet<_> = online.pending.keys().chain(&online.rooms).cloned().collect();
+        for (home, rooms) in by_home(rooms, self.shards_count) {
+            let (rooms, text) = (Arc::from(rooms), Arc::clone(&text));
+            post.push((home, Letter::Gone { id: session.id, rooms, text }));
+        }
+    }
+
+    fn online_by_id(&mut self, id: &PeerId) -> Option<(ConnectionKey, &mut Online)> {
+        let connection = self.by_id.get(id).copied()?;
+        Some((connection, online(&mut self.sessions, connection)?.1))
+    }
+}
+
+fn online(
+    sessions: &mut BTreeMap<ConnectionKey, Session>,
+    connection: ConnectionKey,
+) -> Option<(PeerId, &mut Online)> {
+    let session = sessions.get_mut(&connection)?;
+    match &mut session.state {
+        State::Online(online) => Some((session.id, online)),
+        _ => None,
+    }
+}
+
+fn send(connection: ConnectionKey, text: String, out: &mut Outputs) {
+    out.push_back(Output::Send { to: vec![connection], text: Arc::from(text) });
+}
+
+/// Rooms by the shard that they live on, in its order.
+fn by_home(
+    rooms: impl IntoIterator<Item = RoomName>,
+    shards_count: u16,
+) -> BTreeMap<ShardIndex, Vec<RoomName>> {
+    let mut homes: BTreeMap<ShardIndex, Vec<RoomName>> = BTreeMap::new();
+    for room in rooms {
+        homes.entry(room.home(shards_count)).or_default().push(room);
+    }
+    homes
+}
