@@ -53,9 +53,17 @@ pub(crate) enum Letter {
         shares: Arc<[RoomName]>,
         /// And in this one.
         within: Option<RoomName>,
+        /// Whose presence it is, and which of them.
+        presence: Option<(PeerId, Version)>,
         text: Arc<str>,
     },
 }
+
+/// Number of a peer's presence, from 1; the end is the last. Homes of several rooms say the same in
+/// their own time, and by it the receiver's shard knows what is out of date.
+pub(crate) type Version = u64;
+
+pub(crate) const GONE: Version = Version::MAX;
 
 /// What became of a `Join`.
 #[derive(Debug, Clone)]
@@ -64,8 +72,8 @@ pub(crate) struct Admission {
     pub ticket: Option<u32>,
     pub joined: Vec<RoomName>,
     pub refused: Vec<(RoomName, Fault)>,
-    /// Presences of who is there.
-    pub snapshot: Vec<Arc<str>>,
+    /// Who is there.
+    pub snapshot: Vec<Card>,
 }
 
 /// A message under way.
@@ -85,4 +93,5 @@ pub(crate) struct Card {
     pub user: Arc<str>,
     /// The presence that newcomers are told.
     pub presence: Arc<str>,
+    pub version: Version,
 }

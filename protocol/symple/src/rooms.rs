@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::address::{PeerId, RoomName, ShardIndex};
 use crate::config::Limits;
-use crate::mail::{Admission, Card, Letter, Saying};
+use crate::mail::{Admission, Card, GONE, Letter, Saying, Version};
 use crate::wire::Fault;
 
 /// Rooms, and letters that wait to be taken.
@@ -71,7 +71,11 @@ impl Rooms {
                     }
                 }
                 let to = self.members_of(&rooms, |id| *id != card.id);
-                deliver(&to, &rooms, None, &text, post);
+                let delivery = Delivery {
+                    presence: Some((card.id, card.version)),
+                    ..Delivery::of(&rooms, &text)
+                };
+                delivery.to(&to, post);
             }
             Letter::Leave { id, rooms } => {
                 for room in &rooms {
@@ -83,7 +87,8 @@ impl Rooms {
                     self.remove(&id, room);
                 }
                 let to = self.members_of(&rooms, |_| true);
-                deliver(&to, &rooms, None, &text, post);
+                let presence = Some((id, GONE));
+                Delivery { presence, ..Delivery::of(&rooms, &text) }.to(&to, post);
             }
             Letter::Say { saying, rooms, had_it } => self.say(saying, rooms, had_it, post),
             Letter::Named { saying, name } => self.named(saying, &name, post),
@@ -106,9 +111,11 @@ impl Rooms {
             }
         }
         let others = self.members_of(&joined, |id| *id != card.id);
-        let snapshot = self.presences(&joined, &others);
+        let snapshot = self.cards(&joined, &others);
         if ticket.is_none() {
-            deliver(&others, &Arc::from(&joined[..]), None, &card.presence, post);
+            let shares = Arc::from(&joined[..]);
+            let presence = Some((card.id, card.version));
+            Delivery { presence, ..Delivery::of(&shares, &card.presence) }.to(&others, post);
         }
         let admission = Admission { id: card.id, ticket, joined, refused, snapshot };
         post.push((card.id.shard(), Letter::Joined(admission)));
@@ -174,7 +181,7 @@ impl Rooms {
             rooms.into_iter().partition(|room| home(room) == self.me);
         let to = self
             .members_of(&here, |id| Some(*id) != saying.from && had_it.binary_search(id).is_err());
-        deliver(&to, &saying.shares, None, &saying.text, post);
+        Delivery::of(&saying.shares, &saying.text).to(&to, post);
         if let Some(next) = rest.iter().map(home).min() {
             had_it.extend(to);
             had_it.sort_unstable();
@@ -186,7 +193,8 @@ impl Rooms {
         let room = RoomName::new(name).filter(|room| self.rooms.contains_key(room));
         if let Some(room) = room {
             let to = self.members_of(std::slice::from_ref(&room), |id| Some(*id) != saying.from);
-            deliver(&to, &saying.shares, Some(&room), &saying.text, post);
+            let within = Some(&room);
+            Delivery { within, ..Delivery::of(&saying.shares, &saying.text) }.to(&to, post);
             return;
         }
         match PeerId::parse(name).filter(|id| id.shard().0 < self.shards_count) {
@@ -201,32 +209,42 @@ impl Rooms {
         rooms.flat_map(|room| room.members.keys()).filter(|id| wanted(id)).copied().collect()
     }
 
-    fn presences(&self, rooms: &[RoomName], of: &BTreeSet<PeerId>) -> Vec<Arc<str>> {
+    fn cards(&self, rooms: &[RoomName], of: &BTreeSet<PeerId>) -> Vec<Card> {
         let member = |id: &PeerId| {
             let mut rooms = rooms.iter().filter_map(|room| self.rooms.get(room));
             rooms.find_map(|room| room.members.get(id))
         };
-        of.iter().filter_map(member).map(|member| Arc::clone(&member.card.presence)).collect()
+        of.iter().filter_map(member).map(|member| member.card.clone()).collect()
     }
 }
 
-/// One letter for each shard where somebody lives.
-fn deliver(
-    to: &BTreeSet<PeerId>,
-    shares: &Arc<[RoomName]>,
-    within: Option<&RoomName>,
-    text: &Arc<str>,
-    post: &mut Post,
-) {
-    // Ids begin with their shard, so those of a shard stand together.
-    let ids: Vec<PeerId> = to.iter().copied().collect();
-    for of_shard in ids.chunk_by(|one, other| one.shard() == other.shard()) {
-        let letter = Letter::Deliver {
-            to: of_shard.to_vec(),
-            shares: Arc::clone(shares),
-            within: within.cloned(),
-            text: Arc::clone(text),
-        };
-        post.push((of_shard[0].shard(), letter));
+/// What is handed to several sessions.
+#[derive(Clone, Copy)]
+struct Delivery<'d> {
+    shares: &'d Arc<[RoomName]>,
+    within: Option<&'d RoomName>,
+    presence: Option<(PeerId, Version)>,
+    text: &'d Arc<str>,
+}
+
+impl<'d> Delivery<'d> {
+    fn of(shares: &'d Arc<[RoomName]>, text: &'d Arc<str>) -> Delivery<'d> {
+        Delivery { shares, within: None, presence: None, text }
+    }
+
+    /// One letter for each shard where one of them lives.
+    fn to(self, to: &BTreeSet<PeerId>, post: &mut Post) {
+        // Ids begin with their shard, so those of a shard stand together.
+        let ids: Vec<PeerId> = to.iter().copied().collect();
+        for of_shard in ids.chunk_by(|one, other| one.shard() == other.shard()) {
+            let letter = Letter::Deliver {
+                to: of_shard.to_vec(),
+                shares: Arc::clone(self.shares),
+                within: self.within.cloned(),
+                presence: self.presence,
+                text: Arc::clone(self.text),
+            };
+            post.push((of_shard[0].shard(), letter));
+        }
     }
 }

@@ -135,6 +135,7 @@ impl Sessions {
             pending: BTreeMap::new(),
             tickets_count: 0,
             presence: Arc::from(""),
+            version: 0,
         };
         online.share();
         let data = online.identity.data(None);

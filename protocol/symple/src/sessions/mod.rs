@@ -4,6 +4,7 @@
 //! handed over, or by the server itself.
 
 mod auth;
+mod latest;
 mod route;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -15,10 +16,11 @@ use serde_json::{Map, Value};
 use crate::address::{PeerId, RoomName, ShardIndex};
 use crate::bucket::Bucket;
 use crate::config::{Config, VirtualPeer};
-use crate::mail::{Admission, Card, Letter};
+use crate::mail::{Admission, Card, Letter, Version};
 use crate::rooms::Post;
 use crate::server::{ConnectionKey, Counters, Input, Output};
 use crate::wire::{self, Fault, Identity};
+use latest::Latest;
 
 type Outputs = VecDeque<Output>;
 
@@ -32,6 +34,7 @@ pub(crate) struct Sessions {
     by_id: BTreeMap<PeerId, ConnectionKey>,
     /// In order, for all have the same time. Those of sessions that are done stay until then.
     auth_deadlines: VecDeque<(Instant, ConnectionKey, PeerId)>,
+    latest: Latest,
     counters: Counters,
 }
 
@@ -64,6 +67,7 @@ struct Online {
     tickets_count: u32,
     /// What newcomers are told of it.
     presence: Arc<str>,
+    version: Version,
 }
 
 impl Online {
@@ -79,11 +83,12 @@ impl Online {
             presence = wire::presence(&self.address, bare.data(None));
         }
         self.presence = Arc::from(presence);
+        self.version += 1;
     }
 
     fn card(&self, id: PeerId) -> Card {
         let presence = Arc::clone(&self.presence);
-        Card { id, user: Arc::from(&*self.identity.user), presence }
+        Card { id, user: Arc::from(&*self.identity.user), presence, version: self.version }
     }
 }
 
@@ -96,6 +101,7 @@ impl Sessions {
             sessions: BTreeMap::new(),
             by_id: BTreeMap::new(),
             auth_deadlines: VecDeque::new(),
+            latest: Latest::new(shards_count > 1),
             counters: Counters::default(),
         }
     }
@@ -155,7 +161,10 @@ impl Sessions {
             Letter::Direct { saying, to } => {
                 self.deliver(&[to], &saying.shares, None, &saying.text, out);
             }
-            Letter::Deliver { to, shares, within, text } => {
+            Letter::Deliver { to, shares, within, presence, text } => {
+                if presence.is_some_and(|(id, version)| !self.latest.learn(id, version)) {
+                    return;
+                }
                 self.deliver(&to, &shares, within.as_ref(), &text, out);
             }
             _ => unreachable!("letters to rooms are not for sessions"),
@@ -315,8 +324,12 @@ impl Sessions {
             }
         }
         online.share();
-        self.counters.messages_delivered += snapshot.len() as u64;
-        out.extend(snapshot.into_iter().map(|text| Output::Send { to: vec![connection], text }));
+        for card in snapshot {
+            if self.latest.learn(card.id, card.version) {
+                self.counters.messages_delivered += 1;
+                out.push_back(Output::Send { to: vec![connection], text: card.presence });
+            }
+        }
     }
 
     fn deliver(
