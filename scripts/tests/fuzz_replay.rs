@@ -56,6 +56,7 @@ replay![
     ws_frames,
     ws_handshake,
     ws_deflate,
+    symple,
 ];
 
 fn replay(name: &str) {

@@ -57,8 +57,8 @@ pub struct Candidate {
 }
 
 impl Call {
-    /// Reads a message of type `message`; `None` where it is not a step of a call, or lacks what the
-    /// step needs.
+    /// Reads a message of type `message`; `None` where it is not a step of a call, or lacks what
+    /// the step needs.
     pub fn parse(message: &Map<String, Value>) -> Option<Call> {
         if message.get("type").and_then(Value::as_str) != Some("message") {
             return None;

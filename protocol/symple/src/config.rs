@@ -122,8 +122,8 @@ pub struct Limits {
     pub members_of_room_max: usize,
     /// Rooms that live on a shard: likewise.
     pub rooms_max: usize,
-    /// Bytes of a peer's presence that newcomers are told. Of a longer one they learn who it is, and
-    /// nothing more until the next.
+    /// Bytes of a peer's presence that newcomers are told. Of a longer one they learn who it is,
+    /// and nothing more until the next.
     pub presence_bytes_max: usize,
 }
 

@@ -1,8 +1,8 @@
 //! Several shards whose mail is late by chance, from one seed: what must hold in every order.
 //!
-//! A run is three acts: everything at once (peers come, join, leave, speak, go), then only speaking,
-//! then the end. The checkers look at what clients saw. That they can find something is shown by
-//! planting faults: mail that is lost, and mail that overtakes.
+//! A run is three acts: everything at once (peers come, join, leave, speak, go), then only
+//! speaking, then the end. The checkers look at what clients saw. That they can find something is
+//! shown by planting faults: mail that is lost, and mail that overtakes.
 
 mod world;
 
@@ -82,7 +82,7 @@ fn planted_faults_are_found() {
 impl Run {
     fn new(seed: u64, shards_count: u16, fault: Fault) -> Run {
         let mut config = open();
-        if seed % 3 == 0 {
+        if seed.is_multiple_of(3) {
             config.rooms.everybody.clear();
         }
         config.limits.messages_max = 100_000;
@@ -90,7 +90,7 @@ impl Run {
             world: World::new(config, shards_count),
             draw: Draw(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1),
             fault,
-            has_public: seed % 3 != 0,
+            has_public: !seed.is_multiple_of(3),
             online: Vec::new(),
             rosters: BTreeMap::new(),
             versions: BTreeMap::new(),
@@ -236,8 +236,7 @@ impl Run {
     fn look(&mut self) {
         for connection in self.online.clone() {
             let rooms = self.rooms_of(connection);
-            let mut told = self.world.all(connection).into_iter().peekable();
-            while let Some(message) = told.next() {
+            for message in self.world.all(connection) {
                 let from = message["from"].as_str().unwrap_or_default().to_owned();
                 match message["type"].as_str() {
                     Some("presence") => {

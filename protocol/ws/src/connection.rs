@@ -228,6 +228,17 @@ impl<B: AsRef<[u8]> + From<Vec<u8>>> Connection<B> {
         self.push(now, Item::Frames(frames))
     }
 
+    /// Queues ws frames as [`send_frames`](Connection::send_frames) does, also where a close is
+    /// queued already: they go out before it. So a peer that is refused, whether by us or for what
+    /// it sent, can be told why in its own protocol.
+    pub fn send_frames_before_close(&mut self, now: Instant, frames: B) -> Pushed {
+        if !matches!(self.closing, Closing::Queued(..)) || self.ended == Some(Ended::QueueFull) {
+            return self.send_frames(now, frames);
+        }
+        assert!(self.masks.is_none(), "a client masks each ws frame for itself");
+        self.queue.push(Item::Frames(frames))
+    }
+
     /// Closes, behind what waits to be sent. The other end's answer is awaited for as long as the
     /// settings say.
     pub fn close(&mut self, now: Instant, code: CloseCode, reason: &'static str) {

@@ -531,6 +531,17 @@ fn what_was_said_before_a_fault_is_still_answered() {
 }
 
 #[test]
+fn a_last_word_before_the_close() {
+    let now = Instant::now();
+    let (mut server, _) = pair(None, &contexts());
+    assert_eq!(hear(&mut server, b"\x83\x80\0\0\0\0", 99).len(), 1);
+    assert_eq!(server.send_frames(now, b"\x81\x01a".to_vec()), Pushed::Dropped);
+    assert_eq!(server.send_frames_before_close(now, b"\x81\x01b".to_vec()), Pushed::Queued);
+    assert!(sent(&mut server).starts_with(b"\x81\x01b\x88"));
+    assert_eq!(server.send_frames_before_close(now, b"\x81\x01c".to_vec()), Pushed::Dropped);
+}
+
+#[test]
 fn an_idle_connection_is_small() {
     assert!(size_of::<End>() <= 448, "{}", size_of::<End>());
     let limits = Limits { message_bytes_max: 1 << 16, ..Limits::default() };

@@ -11,6 +11,7 @@
 pub mod framing;
 pub mod http;
 pub mod icy;
+pub mod symple;
 pub mod ws;
 
 /// A decoder under test.
@@ -41,6 +42,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "ws_frames", run: ws::frames },
     Target { name: "ws_handshake", run: ws::handshake },
     Target { name: "ws_deflate", run: ws::deflate },
+    Target { name: "symple", run: symple::server },
 ];
 
 /// The ways in which an input is cut, as lengths of pieces that repeat. The last is the input's

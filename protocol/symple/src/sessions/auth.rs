@@ -19,6 +19,8 @@ pub(super) struct Request {
     user: String,
     name: String,
     extras: Map<String, Value>,
+    /// Beside its own and everybody's, with whether it chose them itself.
+    rooms: Vec<(RoomName, bool)>,
 }
 
 impl Sessions {
@@ -39,7 +41,7 @@ impl Sessions {
         let name = name.unwrap_or(&user).to_owned();
         let said = object.get("data").and_then(Value::as_object);
         let extras = said.map(unreserved).unwrap_or_default();
-        let request = Request { user, name, extras };
+        let mut request = Request { user, name, extras, rooms: Vec::new() };
         let token = text("token");
         let wished = object.get("rooms").and_then(Value::as_array);
         let wished = wished.into_iter().flatten().filter_map(Value::as_str);
@@ -65,8 +67,9 @@ impl Sessions {
             return self.refuse(connection, Fault::AUTH_FAILED, post, out);
         }
         let chosen = &self.config.rooms.chosen;
-        let wished = wished.into_iter().filter(|room| chosen.allows(room)).collect();
-        self.welcome(connection, request, wished, true, post, out);
+        let wished = wished.into_iter().filter(|room| chosen.allows(room));
+        request.rooms = wished.map(|room| (room, true)).collect();
+        self.welcome(connection, request, post, out);
     }
 
     pub(super) fn judged(
@@ -80,12 +83,14 @@ impl Sessions {
         if !matches!(session.state, State::Asked(_)) {
             return;
         }
-        let State::Asked(request) = std::mem::replace(&mut session.state, State::Waiting) else {
+        let State::Asked(mut request) = std::mem::replace(&mut session.state, State::Waiting)
+        else {
             return;
         };
         match verdict {
             Verdict::Allowed(rooms) => {
-                self.welcome(connection, request, rooms, false, post, out);
+                request.rooms = rooms.into_iter().map(|room| (room, false)).collect();
+                self.welcome(connection, request, post, out);
             }
             Verdict::Refused => self.refuse(connection, Fault::AUTH_FAILED, post, out),
         }
@@ -106,21 +111,19 @@ impl Sessions {
         &mut self,
         connection: ConnectionKey,
         request: Request,
-        more: Vec<RoomName>,
-        has_chosen: bool,
         post: &mut Post,
         out: &mut Outputs,
     ) {
         let limits = self.config.limits;
         let everybody = self.config.rooms.everybody.clone();
         let Some(session) = self.sessions.get_mut(&connection) else { return };
-        let Request { user, name, extras } = request;
+        let Request { user, name, extras, rooms: more } = request;
         let own = RoomName::new(&user).expect("a user's name names a room too");
         let identity = Identity { id: session.id.to_string(), user, name, extras };
         // The user's own, then those for it, then everybody's; each once.
         let mut rooms: Vec<(RoomName, bool)> = vec![(own, false)];
         let room_for = limits.rooms_of_session_max.saturating_sub(1 + everybody.len());
-        let more = more.into_iter().take(room_for).map(|room| (room, has_chosen));
+        let more = more.into_iter().take(room_for);
         for (room, chosen) in more.chain(everybody.into_iter().map(|room| (room, false))) {
             if rooms.iter().all(|(other, _)| *other != room) {
                 rooms.push((room, chosen));
