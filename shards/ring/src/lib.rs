@@ -16,6 +16,7 @@
 
 mod accept;
 mod address;
+mod adopt;
 mod buffers;
 mod clock;
 mod close;
@@ -35,6 +36,7 @@ mod sockets;
 mod spread;
 mod teardown;
 
+pub use adopt::adopt;
 pub use buffers::Buffer;
 pub use config::RingConfig;
 pub use group::{ControlBell, RingGroup};

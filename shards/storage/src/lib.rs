@@ -11,16 +11,23 @@
 //!  shard 2 ── LogPort ──┘                    └─ playlist log
 //! ```
 //!
+//! Its second is files that shards serve: a shard has [`Files`], which find, cache and read them
+//! (`src/files.rs`), and is rung when there is an answer.
+//!
 //! # Driving it
 //!
 //! ```no_run
 //! # fn run() -> std::io::Result<()> {
-//! use shards_storage::{Storage, StorageConfig};
+//! use shards_storage::{FileLimits, Storage, StorageConfig};
 //!
 //! let storage = Storage::start(StorageConfig { core: Some(0), ..StorageConfig::default() })?;
 //! let access = storage.log("access.log".as_ref())?;
 //! let mut port = storage.port(access); // one for each shard, moved there
 //! let _kept = port.append(b"127.0.0.1 - - ...".to_vec()); // never waits
+//! # let ring_the_shard = || {};
+//! let root = storage.root("htdocs".as_ref())?;
+//! let port = storage.file_port(FileLimits::default(), ring_the_shard)?; // likewise
+//! # let _ = (root, port);
 //! storage.reopen()?; // on SIGHUP, after the file was renamed
 //! let counters = storage.stop();
 //! # drop(counters); Ok(())
@@ -32,6 +39,8 @@
 //! * **A shard never waits.** A full port drops the line and counts it.
 //! * **Lines arrive whole**, and in order for each port. No order is promised between ports.
 //! * **Bounded**: a port by lines and bytes, a log by its backlog.
+//! * **Files are what their names meant when they were opened**, under their root whatever links
+//!   say, and whole: one that is changed while it is read ends with an error.
 //! * **A disk that is full or fails costs lines, not the service.** The oldest lines are kept up
 //!   to the bounds, each round tries again, and it is reported at once and then once a minute.
 //!
@@ -42,6 +51,7 @@
 //! cache. `O_APPEND` keeps it right when another program truncates it. Recordings and archives,
 //! which would wash that cache, are what direct I/O is for.
 
+mod files;
 mod log;
 mod port;
 mod thread;
@@ -54,6 +64,12 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+pub use files::download::Download;
+pub use files::port::FilePort;
+pub use files::shard::{Content, File, FileEvent, Files, Find, LargeFile};
+pub use files::{
+    Coding, Codings, FileCounters, FileError, FileInfo, FileLimits, FileVersion, RootId,
+};
 pub use port::LogPort;
 
 /// How the storage thread is set up and what bounds its logs.
@@ -96,6 +112,7 @@ pub struct Storage {
     commands: mpsc::Sender<Command>,
     counts: Arc<Counts>,
     logs_count: AtomicUsize,
+    roots_count: AtomicUsize,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -127,8 +144,8 @@ impl Storage {
         let (commands, inbox) = mpsc::channel();
         let counts = Arc::new(Counts::default());
         let thread = thread::start(config, inbox, Arc::clone(&counts))?;
-        let logs_count = AtomicUsize::new(0);
-        Ok(Storage { config, commands, counts, logs_count, thread: Some(thread) })
+        let (logs_count, roots_count) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Ok(Storage { config, commands, counts, logs_count, roots_count, thread: Some(thread) })
     }
 
     /// Opens a log, which is created where it does not exist and appended to where it does.
@@ -155,6 +172,36 @@ impl Storage {
         // Should the thread have died, the port drops and counts every line.
         let _dead_thread = self.commands.send(Command::Port { log, end });
         port
+    }
+
+    /// Opens a directory to serve files from. Paths are looked up in the directory that has this
+    /// name now, also when it is renamed later.
+    ///
+    /// # Errors
+    /// If it cannot be opened, or is no directory.
+    pub fn root(&self, path: &Path) -> io::Result<RootId> {
+        let path = path.to_owned();
+        let id = self.ask(|answer| Command::Root { path, answer })??;
+        self.roots_count.fetch_max(id.0 + 1, Ordering::Relaxed);
+        Ok(id)
+    }
+
+    /// A shard's end of the files under all roots: one for each shard, which makes [`Files`] of it.
+    /// `bell` is called on the storage thread when there is something to [`Files::poll`]; it has to
+    /// wake the shard, and never to wait.
+    ///
+    /// # Errors
+    /// If the process has no descriptor left.
+    pub fn file_port(
+        &self,
+        limits: FileLimits,
+        bell: impl Fn() + Send + 'static,
+    ) -> io::Result<FilePort> {
+        let wake = rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC)?;
+        let (port, end) = files::port::new(limits, wake, Box::new(bell));
+        // Should the thread have died, the end is dropped, and everything is answered so.
+        let _dead_thread = self.commands.send(Command::Files { end });
+        Ok(port)
     }
 
     /// Opens every log anew by its path, once its file was renamed: log rotation. Lines appended
@@ -207,6 +254,8 @@ enum Command {
     Open { path: std::path::PathBuf, answer: mpsc::Sender<io::Result<LogId>> },
     Port { log: LogId, end: port::PortEnd },
     Reopen { answer: mpsc::Sender<io::Result<()>> },
+    Root { path: std::path::PathBuf, answer: mpsc::Sender<io::Result<RootId>> },
+    Files { end: files::port::PortEnd },
     Stop,
 }
 

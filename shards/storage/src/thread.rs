@@ -4,15 +4,19 @@
 //! clock is read; a round is bounded, because each log writes its backlog once.
 
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use glommio::{LocalExecutor, LocalExecutorBuilder, Placement, timer};
+use glommio::{LocalExecutor, LocalExecutorBuilder, Placement, Task, timer};
 use rustix::process::{Resource, getrlimit};
 
+use crate::files::RootId;
+use crate::files::open::open_root;
+use crate::files::service::{Roots, Service};
 use crate::log::Log;
 use crate::{Command, Counts, LogId, StorageConfig};
 
@@ -66,10 +70,21 @@ fn executor(config: &StorageConfig) -> io::Result<LocalExecutor> {
     })
 }
 
+/// Should the thread die, its tasks are never dropped: their shards have to be told.
+impl Drop for Rounds {
+    fn drop(&mut self) {
+        for (service, _) in &self.services {
+            service.stop();
+        }
+    }
+}
+
 struct Rounds {
     config: StorageConfig,
     counts: Arc<Counts>,
     logs: Vec<Log>,
+    roots: Roots,
+    services: Vec<(Rc<Service>, Task<()>)>,
     report_every_rounds: u32,
     rounds_until_report: u32,
     reported_dropped_count: u64,
@@ -82,6 +97,8 @@ impl Rounds {
             config,
             counts,
             logs: Vec::new(),
+            roots: Roots::default(),
+            services: Vec::new(),
             report_every_rounds: u32::try_from(rounds).unwrap_or(u32::MAX),
             rounds_until_report: 0,
             reported_dropped_count: 0,
@@ -93,10 +110,7 @@ impl Rounds {
             loop {
                 match inbox.try_recv() {
                     Ok(Command::Stop) | Err(TryRecvError::Disconnected) => {
-                        for log in self.logs {
-                            log.close().await;
-                        }
-                        return;
+                        return self.stop().await;
                     }
                     Ok(command) => self.execute(command).await,
                     Err(TryRecvError::Empty) => break,
@@ -110,6 +124,16 @@ impl Rounds {
             if !more {
                 timer::sleep(self.config.drain_every).await;
             }
+        }
+    }
+
+    async fn stop(mut self) {
+        for (service, task) in std::mem::take(&mut self.services) {
+            service.stop();
+            let _was_running = task.cancel().await;
+        }
+        for log in std::mem::take(&mut self.logs) {
+            log.close().await;
         }
     }
 
@@ -132,6 +156,18 @@ impl Rounds {
                     result = result.and(log.reopen().await);
                 }
                 let _asker_is_waiting = answer.send(result);
+            }
+            Command::Root { path, answer } => {
+                let id = RootId(self.roots.borrow().len());
+                let _asker_is_waiting = answer.send(open_root(&path).map(|root| {
+                    self.roots.borrow_mut().push(root);
+                    id
+                }));
+            }
+            Command::Files { end } => {
+                let service = Service::new(end, Rc::clone(&self.roots));
+                let task = glommio::spawn_local(Rc::clone(&service).run());
+                self.services.push((service, task));
             }
             Command::Stop => unreachable!("the loop above ends with it"),
         }
