@@ -5,10 +5,10 @@ use std::sync::Arc;
 use rustls::RootCertStore;
 use rustls::client::Resumption;
 use rustls::time_provider::TimeProvider;
-use rustls::version::{TLS12, TLS13};
 
 use crate::ConfigError;
 use crate::identity::{provider, read_chain};
+use crate::version::{Version, supported};
 
 /// Servers of which sessions are remembered.
 const REMEMBERED_SERVERS_MAX: usize = 64;
@@ -20,6 +20,8 @@ pub struct ClientSettings<'a> {
     pub roots: &'a str,
     /// Protocols for ALPN (RFC 7301) in order of preference; none says nothing.
     pub alpn: Vec<&'static str>,
+    /// The versions that are spoken; the highest that both ends speak is taken.
+    pub versions: Vec<Version>,
     /// Go on with tickets of earlier sessions.
     pub resumes: bool,
     /// The most bytes of a handshake that a server may send: its certificates, mostly.
@@ -29,12 +31,13 @@ pub struct ClientSettings<'a> {
 }
 
 impl<'a> ClientSettings<'a> {
-    /// The usual: HTTP/1.1, resumption, 128 KiB for a handshake.
+    /// The usual: TLS 1.2 and 1.3, HTTP/1.1, resumption, 128 KiB for a handshake.
     #[must_use]
     pub fn new(roots: &'a str) -> ClientSettings<'a> {
         ClientSettings {
             roots,
             alpn: vec!["http/1.1"],
+            versions: vec![Version::Tls13, Version::Tls12],
             resumes: true,
             handshake_bytes_max: 128 * 1024,
             clock: None,
@@ -51,10 +54,10 @@ pub struct ClientConfig {
 }
 
 impl ClientConfig {
-    /// A configuration for TLS 1.2 and 1.3, without a certificate of the client's own.
+    /// A configuration without a certificate of the client's own.
     ///
     /// # Errors
-    /// When the roots are not PEM, or none of them can be used.
+    /// When the roots are not PEM, or none of them can be used, or there is no version.
     pub fn new(settings: ClientSettings<'_>) -> Result<ClientConfig, ConfigError> {
         let mut roots = RootCertStore::empty();
         // A bundle has roots that nobody can use any more; they are left out.
@@ -65,7 +68,7 @@ impl ClientConfig {
         let clock = settings.clock;
         let clock = clock.unwrap_or_else(|| Arc::new(rustls::time_provider::DefaultTimeProvider));
         let mut base = rustls::ClientConfig::builder_with_details(provider(), clock)
-            .with_protocol_versions(&[&TLS13, &TLS12])?
+            .with_protocol_versions(&supported(&settings.versions))?
             .with_root_certificates(roots)
             .with_no_client_auth();
         base.alpn_protocols = settings.alpn.iter().map(|name| name.as_bytes().to_vec()).collect();

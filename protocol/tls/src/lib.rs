@@ -51,6 +51,7 @@ mod names;
 mod server;
 mod session;
 mod tickets;
+mod version;
 
 pub use client::{ClientConfig, ClientSettings};
 pub use config_error::ConfigError;
@@ -60,8 +61,9 @@ pub use identity::{Identity, Warning};
 pub use rustls::pki_types::UnixTime;
 pub use rustls::time_provider::TimeProvider;
 pub use server::{ServerConfig, ServerSettings};
-pub use session::{BUFFERED_BYTES_MAX, Handshake, Received, Session, Version};
+pub use session::{BUFFERED_BYTES_MAX, Handshake, Received, Session};
 pub use tickets::TicketKeys;
+pub use version::Version;
 
 /// Whether a connection that begins with this byte speaks TLS: the content type of a handshake
 /// record (RFC 8446 §5.1). No method of HTTP begins with it, so one port can take both.

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use rustls::server::NoServerSessionStorage;
 use rustls::time_provider::TimeProvider;
-use rustls::version::{TLS12, TLS13};
 
 use crate::identity::provider;
 use crate::names::Names;
+use crate::version::{Version, supported};
 use crate::{ConfigError, Identity, TicketKeys};
 
 /// What a [`ServerConfig`] is made of.
@@ -21,6 +21,8 @@ pub struct ServerSettings {
     /// Protocols for ALPN (RFC 7301) in order of preference. A client that offers others only is
     /// refused; one that offers none is not. With none here, nobody is asked.
     pub alpn: Vec<&'static str>,
+    /// The versions that are spoken; the highest that both ends speak is taken.
+    pub versions: Vec<Version>,
     /// Refuse clients that name a host without an identity, instead of giving them the first.
     pub refuses_unknown_names: bool,
     /// The most bytes of a handshake that a client may send.
@@ -30,13 +32,14 @@ pub struct ServerSettings {
 }
 
 impl ServerSettings {
-    /// The usual: HTTP/1.1, any name, 32 KiB for a handshake.
+    /// The usual: TLS 1.2 and 1.3, HTTP/1.1, any name, 32 KiB for a handshake.
     #[must_use]
     pub fn new(identities: Vec<Identity>, ticket_keys: TicketKeys) -> ServerSettings {
         ServerSettings {
             identities,
             ticket_keys,
             alpn: vec!["http/1.1"],
+            versions: vec![Version::Tls13, Version::Tls12],
             refuses_unknown_names: false,
             handshake_bytes_max: 32 * 1024,
             clock: None,
@@ -55,11 +58,11 @@ pub struct ServerConfig {
 }
 
 impl ServerConfig {
-    /// A configuration for TLS 1.2 and 1.3, without client certificates and without early data,
-    /// which could be replayed.
+    /// A configuration without client certificates, and without early data, which could be
+    /// replayed.
     ///
     /// # Errors
-    /// When there is no identity.
+    /// When there is no identity, or no version.
     pub fn new(settings: ServerSettings) -> Result<ServerConfig, ConfigError> {
         if settings.identities.is_empty() {
             return Err(ConfigError::NoIdentity);
@@ -69,7 +72,7 @@ impl ServerConfig {
         let builder = rustls::ServerConfig::builder_with_provider(provider());
         let resolver = Arc::new(crate::names::Asked::new(Arc::clone(&names)));
         let mut base = builder
-            .with_protocol_versions(&[&TLS13, &TLS12])?
+            .with_protocol_versions(&supported(&settings.versions))?
             .with_no_client_auth()
             .with_cert_resolver(resolver);
         base.alpn_protocols = settings.alpn.iter().map(|name| name.as_bytes().to_vec()).collect();

@@ -19,22 +19,13 @@ use rustls::{HandshakeKind, ProtocolVersion};
 
 use crate::machine::{Machine, Ran, SealError, Sinks};
 use crate::names::Asked;
-use crate::{ClientConfig, Failed, Fault, ServerConfig};
+use crate::{ClientConfig, Failed, Fault, ServerConfig, Version};
 
 /// The most bytes that a session keeps for later: a record that is not complete, and what came
 /// before it of a handshake message.
 pub const BUFFERED_BYTES_MAX: usize = 32 * 1024;
 
 const HEADER_BYTES: usize = 5;
-
-/// The version that was agreed on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Version {
-    /// RFC 5246.
-    Tls12,
-    /// RFC 8446.
-    Tls13,
-}
 
 /// How a handshake went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Handshakes, traffic and ends that go well, however the bytes were cut on their way.
 
-use protocol_tls::{Fault, Version, is_tls};
+use protocol_tls::{ConfigError, Fault, ServerConfig, ServerSettings, TicketKeys, Version, is_tls};
 
 use crate::lab::{Authority, End, pair, talk};
 
@@ -84,4 +84,41 @@ fn data_behind_the_last_handshake_message_is_not_its_own() {
     client.say(&upload);
     server.hear(&mut client, usize::MAX).unwrap();
     assert_eq!(server.heard(), upload);
+}
+
+#[test]
+fn both_versions_are_spoken_cut_anywhere_and_resumed() {
+    let authority = Authority::new();
+    let server_config = authority.server(&["a.example"]);
+    for version in [Version::Tls12, Version::Tls13] {
+        let client_config = authority.client_of(version);
+        for (piece_bytes, is_resumed) in [(1, false), (7, true), (usize::MAX, true)] {
+            let mut client = End::client(&client_config, "a.example");
+            let mut server = End::server(&server_config);
+            talk(&mut client, &mut server, piece_bytes).unwrap();
+            let handshake = server.session.handshake().unwrap();
+            assert_eq!((handshake.version, handshake.is_resumed), (version, is_resumed));
+            server.say(&[5; 40_000]);
+            server.session.close(&mut server.out);
+            talk(&mut client, &mut server, piece_bytes).unwrap();
+            assert_eq!(client.heard(), [5; 40_000]);
+            assert_eq!(client.session.end(), Ok(()));
+        }
+    }
+}
+
+#[test]
+fn a_server_of_one_version_refuses_the_other() {
+    let authority = Authority::new();
+    let with = |versions: Vec<Version>| {
+        let identities = vec![authority.identity(&["a.example"])];
+        let keys = TicketKeys::new().unwrap();
+        ServerConfig::new(ServerSettings { versions, ..ServerSettings::new(identities, keys) })
+    };
+    let server_config = with(vec![Version::Tls13]).unwrap();
+    let mut server = End::server(&server_config);
+    let mut client = End::client(&authority.client_of(Version::Tls12), "a.example");
+    let failed = server.hear(&mut client, usize::MAX).unwrap_err();
+    assert_eq!(failed.fault, Fault::Refused, "{failed}");
+    assert!(matches!(with(Vec::new()).unwrap_err(), ConfigError::Library { .. }));
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use protocol_tls::{
     ClientConfig, ClientSettings, Failed, Identity, ServerConfig, ServerSettings, Session,
-    TicketKeys,
+    TicketKeys, Version,
 };
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
@@ -67,6 +67,12 @@ impl Authority {
     pub fn client(&self) -> ClientConfig {
         let pem = self.pem();
         ClientConfig::new(ClientSettings::new(&pem)).unwrap()
+    }
+
+    pub fn client_of(&self, version: Version) -> ClientConfig {
+        let pem = self.pem();
+        let settings = ClientSettings { versions: vec![version], ..ClientSettings::new(&pem) };
+        ClientConfig::new(settings).unwrap()
     }
 }
 
