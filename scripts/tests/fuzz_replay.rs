@@ -57,6 +57,8 @@ replay![
     ws_handshake,
     ws_deflate,
     symple,
+    tls_server,
+    tls_client,
 ];
 
 fn replay(name: &str) {

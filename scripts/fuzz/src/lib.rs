@@ -12,6 +12,7 @@ pub mod framing;
 pub mod http;
 pub mod icy;
 pub mod symple;
+pub mod tls;
 pub mod ws;
 
 /// A decoder under test.
@@ -43,6 +44,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "ws_handshake", run: ws::handshake },
     Target { name: "ws_deflate", run: ws::deflate },
     Target { name: "symple", run: symple::server },
+    Target { name: "tls_server", run: tls::server },
+    Target { name: "tls_client", run: tls::client },
 ];
 
 /// The ways in which an input is cut, as lengths of pieces that repeat. The last is the input's
