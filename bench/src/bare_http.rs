@@ -193,9 +193,16 @@ fn ends(bytes: &[u8], end_bytes: &mut u8) -> u32 {
     }
     let mut at = 0;
     while let Some(four) = rest.get(at..at + 4) {
-        let is_end = four == END;
-        count += u32::from(is_end);
-        at += if is_end { 4 } else { 1 };
+        // The last of four bytes says how far no end can begin.
+        at += match four[3] {
+            b'\n' if four == END => {
+                count += 1;
+                4
+            }
+            b'\n' => 2,
+            b'\r' => 1,
+            _ => 4,
+        };
     }
     let rest = &rest[at..];
     let is_begun = |length: &usize| rest.ends_with(&END[..*length]);

@@ -201,7 +201,8 @@ impl Part {
             self.idle.push_back(index);
         }
         let LoadOptions { requests, .. } = self.options;
-        if self.is_running && requests > 0 && self.crowd.counts.answers >= requests {
+        let is_enough = requests > 0 && self.crowd.counts.answers >= requests;
+        if self.is_running && is_enough && !self.ended {
             self.ended = true;
             return self.tell();
         }
