@@ -15,6 +15,9 @@ const LABELS: f64 = 190.0;
 /// Room behind the longest bar for its number.
 const NUMBERS: f64 = 110.0;
 
+const CAPTION: &str = "Requests for each CPU-second of the server, on one core: median, and a line \
+                       from the least to the most of all rounds";
+
 const STYLE: &str = "\
 text{font:13px system-ui,sans-serif;fill:#1f2328}\
 .title{font-weight:600}.number{fill:#59636e}\
@@ -25,8 +28,9 @@ text{fill:#f0f6fc}.number{fill:#9198a1}\
 
 /// Draws all works that were measured.
 pub(crate) fn draw(trials: &[Trial]) -> String {
-    let mut y = 8.0;
-    let mut body = String::new();
+    let mut y = 14.0;
+    let mut body = format!("<text class=\"number\" x=\"0\" y=\"{y}\">{CAPTION}</text>\n");
+    y += 4.0;
     for work in works::ALL {
         let figures = |peer| sorted(trials, work.name, peer, |trial| trial.answers_per_cpu_second);
         let bars: Vec<(Peer, Vec<f64>)> = work
