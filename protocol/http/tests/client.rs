@@ -72,6 +72,27 @@ fn head_and_204_have_no_body_and_until_close_ends_with_the_connection() {
 }
 
 #[test]
+fn a_body_until_close_that_is_reset_is_cut_off() {
+    let mut driver = Driver::default();
+    driver.request(get("http://h/"));
+    driver.connect_all();
+    driver.receive(1, b"HTTP/1.0 200 OK\r\n\r\nhalf of");
+    driver.lose(1, false);
+    let told = driver.take_told();
+    assert_eq!(told[2..], ["failed: the connection ended inside the answer"], "{told:?}");
+    for (text, is_proper_end) in [("Content-Length: 9", true), ("Transfer-Encoding: chunked", true)]
+    {
+        let mut driver = Driver::default();
+        driver.request(get("http://h/"));
+        driver.connect_all();
+        driver.receive(1, format!("HTTP/1.1 200 OK\r\n{text}\r\n\r\n4\r\nhalf").as_bytes());
+        driver.lose(1, is_proper_end);
+        let told = driver.take_told();
+        assert_eq!(told.last().unwrap(), "failed: the connection ended inside the answer");
+    }
+}
+
+#[test]
 fn what_answers_nothing_is_given_to_nobody() {
     // Behind the end of an answer, and on an idle connection: closed, and the next is not fooled.
     let mut driver = Driver::default();
