@@ -32,7 +32,8 @@ pub fn load(
         Some(old) => old.ticket_keys().clone(),
         None => TicketKeys::new()?,
     };
-    let settings = ServerSettings::new(identities, ticket_keys);
+    let mut settings = ServerSettings::new(identities, ticket_keys);
+    settings.alpn = vec!["http/1.1", "http/1.0"];
     Ok(Some(Arc::new(ServerConfig::new(settings)?)))
 }
 

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! cargo run --release -p protocol-http --example serve -- ADDR [--cores LIST] [--root DIR]
+//!     [--tls-cert FILE --tls-key FILE]
 //! ```
 //!
 //! | path | answer |
@@ -26,10 +27,12 @@ use std::process::ExitCode;
 
 use serve::Settings;
 
-const USAGE: &str = "usage: serve ADDR [--cores 0,1,…] [--root DIR]
+const USAGE: &str =
+    "usage: serve ADDR [--cores 0,1,…] [--root DIR] [--tls-cert FILE --tls-key FILE]
   ADDR     where to listen, such as 127.0.0.1:8080; port 0 picks a free one
   --cores  one thread on each of these cores; without it, one thread on any core
-  --root   serve the files of this directory, which are read once, at the start";
+  --root   serve the files of this directory, which are read once, at the start
+  --tls-cert, --tls-key  speak TLS too, with this certificate chain and key, in PEM";
 
 fn main() -> ExitCode {
     let settings = match parse_args(std::env::args().skip(1)) {
@@ -56,6 +59,7 @@ fn parse_args(mut args: impl Iterator<Item = String>) -> Result<Settings, String
     let mut address: Option<SocketAddr> = None;
     let mut cores = Vec::new();
     let mut root = None;
+    let (mut certificate, mut key) = (None, None);
     while let Some(arg) = args.next() {
         let mut value = || args.next().ok_or(format!("{arg} needs a value"));
         match arg.as_str() {
@@ -65,6 +69,8 @@ fn parse_args(mut args: impl Iterator<Item = String>) -> Result<Settings, String
                 cores = parsed.collect::<Result<_, _>>().map_err(|_| "cores are numbers")?;
             }
             "--root" => root = Some(PathBuf::from(value()?)),
+            "--tls-cert" => certificate = Some(PathBuf::from(value()?)),
+            "--tls-key" => key = Some(PathBuf::from(value()?)),
             text if address.is_none() => {
                 let parsed = text.parse().map_err(|_| format!("no address: {text}"))?;
                 address = Some(parsed);
@@ -73,5 +79,10 @@ fn parse_args(mut args: impl Iterator<Item = String>) -> Result<Settings, String
         }
     }
     let address = address.ok_or("no address")?;
-    Ok(Settings { address, cores, root })
+    let tls = match (certificate, key) {
+        (Some(certificate), Some(key)) => Some((certificate, key)),
+        (None, None) => None,
+        _ => return Err("--tls-cert and --tls-key go together".to_owned()),
+    };
+    Ok(Settings { address, cores, root, tls })
 }

@@ -251,8 +251,12 @@ fn pythons_server() {
 
 #[test]
 fn the_example() {
-    let settings =
-        serve::Settings { address: "127.0.0.1:0".parse().unwrap(), cores: Vec::new(), root: None };
+    let settings = serve::Settings {
+        address: "127.0.0.1:0".parse().unwrap(),
+        cores: Vec::new(),
+        root: None,
+        tls: None,
+    };
     let address = serve::start(&settings).unwrap().0;
     let url = |path: &str| Url::parse(&format!("http://{address}{path}")).unwrap();
     let mut driver = Driver::new();

@@ -49,10 +49,15 @@ fn address() -> SocketAddr {
         std::fs::write(root.join("text.txt"), TEXT).unwrap();
         std::fs::write(root.join("large.bin"), vec![b'x'; LARGE_BYTES]).unwrap();
         std::fs::write(root.join("page.html"), PAGE).unwrap();
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let files = (root.join("certificate.pem"), root.join("key.pem"));
+        std::fs::write(&files.0, made.cert.pem()).unwrap();
+        std::fs::write(&files.1, made.signing_key.serialize_pem()).unwrap();
         let settings = serve::Settings {
             address: "127.0.0.1:0".parse().unwrap(),
             cores: Vec::new(),
             root: Some(root.clone()),
+            tls: Some(files),
         };
         let address = serve::start(&settings).unwrap().0;
         // The files were read at the start.
@@ -90,6 +95,26 @@ fn read_form(body: &[u8]) -> Vec<(String, Option<String>, Vec<u8>)> {
     }
     decoder.finish().unwrap();
     fields
+}
+
+#[test]
+fn curl_reads_over_tls_on_the_same_port() {
+    if !have("curl", "curl") {
+        return;
+    }
+    let secure = |path: &str| url(path).replace("http:", "https:");
+    for version in [&["--tls-max", "1.2"][..], &["--tlsv1.3"]] {
+        let (text, hello) = (secure("/text.txt"), secure("/"));
+        let args = [&["-sSfk", text.as_str(), hello.as_str()][..], version].concat();
+        assert_eq!(run("curl", &args), format!("{TEXT}Hello, world!"));
+    }
+    // More than one send carries, and an end that the length does not tell.
+    assert_eq!(run("curl", &["-sSfk", &secure("/large.bin")]).len(), LARGE_BYTES);
+    let closing = ["-sSfk", "-H", "Connection: close", &secure("/text.txt")];
+    assert_eq!(run("curl", &closing), TEXT);
+    assert_eq!(run("curl", &["-sSfk", "--http1.0", &secure("/text.txt")]), TEXT);
+    let refused = ["-sSk", "-X", "BREW", "-w", " %{http_code}", &secure("/")];
+    assert!(run("curl", &refused).ends_with(" 501"));
 }
 
 #[test]

@@ -37,6 +37,7 @@ fn address() -> SocketAddr {
             address: "127.0.0.1:0".parse().unwrap(),
             cores: Vec::new(),
             root: Some(root),
+            tls: None,
         };
         serve::start(&settings).unwrap().0
     })

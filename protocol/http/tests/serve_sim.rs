@@ -34,7 +34,13 @@ impl Host {
         let machine = io.id();
         let address = SocketAddr::new(World::node_address(0), 80);
         let (acceptor, _) = io.listen(address, BindOptions::default()).unwrap();
-        let server = Server::new(acceptor, CONNECTIONS_MAX, Site::new(Arc::new(Files::default())));
+        let server = Server::new(
+            acceptor,
+            CONNECTIONS_MAX,
+            Site::new(Arc::new(Files::default())),
+            None,
+            io.now(),
+        );
         let port = mesh(2, 1).swap_remove(0);
         Host { shard: Shard::new(io, port, server), world, machine, address }
     }

@@ -3,9 +3,11 @@
 //!
 //! *Invariant:* a connection's slot is free when the machine has said `Closed`, and not before.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -13,6 +15,7 @@ use protocol_http::Refused;
 use protocol_http::server::{
     Action, Addresses, Connection, Event, Expired, Part, ReceiveEnd, Server as Http,
 };
+use protocol_tls::ServerConfig;
 use shards_runtime::{
     Completion, Context, End, Gather, Io, Op, Piece, SendBuffers, Service, ShardId, Slab, Socket,
     Token,
@@ -20,6 +23,7 @@ use shards_runtime::{
 
 use super::limits;
 use super::site::{Block, Site, Visit};
+use super::wire::{Opened, Wire};
 
 /// The acceptor's own token; no connection has that slot.
 const ACCEPTOR: Token = Token { slot: u32::MAX, generation: 0 };
@@ -36,6 +40,13 @@ pub struct Server {
     http: Http<Block>,
     buffers: SendBuffers,
     site: Site,
+    tls: Option<Arc<ServerConfig>>,
+    /// Steps of handshakes that this tick still takes part in, and who waits for the next.
+    handshakes_left: u32,
+    handshakes_waiting: VecDeque<Token>,
+    /// What records say; empty between two events.
+    plain: Vec<u8>,
+    started: Instant,
 }
 
 /// What a connection is while it waits for its next event. It holds no buffer while it is idle.
@@ -45,6 +56,7 @@ struct Slot {
     /// Whether it counts among its address's.
     is_counted: bool,
     http: Connection,
+    wire: Wire,
     visit: Visit,
     /// When the timer's entry fires; an earlier deadline needs another entry.
     armed: Option<Instant>,
@@ -54,7 +66,13 @@ const _: () = assert!(size_of::<Slot>() <= 400, "an idle connection is small");
 
 impl Server {
     /// A server for what this listening socket accepts.
-    pub fn new(acceptor: Socket, connections_max: usize, site: Site) -> Server {
+    pub fn new(
+        acceptor: Socket,
+        connections_max: usize,
+        site: Site,
+        tls: Option<Arc<ServerConfig>>,
+        started: Instant,
+    ) -> Server {
         let buffers = SendBuffers::new();
         Server {
             acceptor,
@@ -66,6 +84,11 @@ impl Server {
             http: Http::new("serve", limits::settings()),
             buffers,
             site,
+            tls,
+            handshakes_left: limits::HANDSHAKES_PER_TICK_MAX,
+            handshakes_waiting: VecDeque::new(),
+            plain: Vec::new(),
+            started,
         }
     }
 
@@ -86,12 +109,50 @@ impl Server {
             http.refuse(&mut self.http, Refused::TOO_MANY_CONNECTIONS);
         }
         let visit = Visit::default();
-        let slot = Slot { socket, peer, is_counted, http, visit, armed: None };
+        let wire = if self.tls.is_some() { Wire::Unknown } else { Wire::Plain };
+        let slot = Slot { socket, peer, is_counted, http, wire, visit, armed: None };
         let Ok(token) = self.slots.insert(slot) else {
             unreachable!("there is a slot for every socket");
         };
         cx.submit(token, Op::Recv(socket));
         self.settle(cx, token);
+    }
+
+    /// Bytes came in, as they were on the wire.
+    fn received<I: Io>(&mut self, cx: &mut Cx<'_, I>, token: Token, bytes: &mut [u8]) {
+        let Some(slot) = self.slots.get_mut(token) else { return };
+        let (config, left) = (self.tls.as_deref(), &mut self.handshakes_left);
+        match slot.wire.open(config, bytes, &mut self.plain, left) {
+            Opened::Plain => self.work(cx, token, bytes),
+            opened => self.opened(cx, token, opened),
+        }
+    }
+
+    /// Records were opened: what they say is worked on, what TLS itself has to say is sent.
+    fn opened<I: Io>(&mut self, cx: &mut Cx<'_, I>, token: Token, opened: Opened) {
+        match opened {
+            Opened::Waits(true) => self.handshakes_waiting.push_back(token),
+            Opened::Waits(false) => {}
+            Opened::Ended => {
+                if let Some(slot) = self.slots.get_mut(token) {
+                    slot.http.receive_ended(ReceiveEnd::Eof);
+                }
+            }
+            Opened::Plain | Opened::Secret => {}
+        }
+        let mut plain = std::mem::take(&mut self.plain);
+        self.work(cx, token, &mut plain);
+        plain.clear();
+        self.plain = plain;
+    }
+
+    fn sent<I: Io>(&mut self, cx: &mut Cx<'_, I>, token: Token, is_whole: bool) {
+        let Some(slot) = self.slots.get_mut(token) else { return };
+        let is_all = slot.wire.tls().is_none_or(|tls| tls.sent());
+        if is_all || !is_whole {
+            slot.http.sent(is_whole);
+        }
+        self.work(cx, token, &mut []);
     }
 
     /// Goes through what came in, or what waits, as far as it gets.
@@ -119,12 +180,30 @@ impl Server {
         let Some(slot) = self.slots.get_mut(token) else { return };
         while let Some(action) = slot.http.poll(&mut self.http, cx.now()) {
             let op = match action {
-                Action::Send => Op::Send(slot.socket, gather(&mut self.http, &self.buffers)),
+                Action::Send => match slot.wire.tls() {
+                    None => Op::Send(slot.socket, gather(&mut self.http, &self.buffers)),
+                    Some(tls) => {
+                        let gather = gather(&mut self.http, &self.buffers);
+                        tls.seal(gather.iter().map(Piece::as_slice), &mut slot.http);
+                        continue;
+                    }
+                },
                 Action::Pause => Op::Pause(slot.socket),
                 Action::Receive => Op::Recv(slot.socket),
                 Action::Close => Op::Close(slot.socket),
             };
             cx.submit(token, op);
+        }
+        if let Some(tls) = slot.wire.tls()
+            && !slot.http.is_closing()
+        {
+            if let Some(records) = tls.next_send() {
+                let piece = Piece::Owned(Bytes::from(records));
+                cx.submit(token, Op::Send(slot.socket, Gather::from_iter([piece])));
+            } else if tls.is_over() {
+                slot.http.kill();
+                return self.settle(cx, token);
+            }
         }
         // One entry of the timer at a time is enough where deadlines mostly move back.
         let deadline = slot.http.deadline();
@@ -171,12 +250,8 @@ impl<I: Io> Service<I> for Server {
         self.http.set_time(cx.wall_clock().as_secs());
         match completion {
             Completion::Accepted { socket, peer, .. } => self.accepted(cx, socket, peer.ip()),
-            Completion::Received { token, mut buffer } => self.work(cx, token, &mut buffer),
-            Completion::Sent { token, result } => {
-                let Some(slot) = self.slots.get_mut(token) else { return };
-                slot.http.sent(result.is_ok());
-                self.work(cx, token, &mut []);
-            }
+            Completion::Received { token, mut buffer } => self.received(cx, token, &mut buffer),
+            Completion::Sent { token, result } => self.sent(cx, token, result.is_ok()),
             Completion::Ended { token, end } => {
                 let Some(slot) = self.slots.get_mut(token) else { return };
                 slot.http.receive_ended(match end {
@@ -205,10 +280,18 @@ impl<I: Io> Service<I> for Server {
         self.timed_out(cx, token);
     }
 
-    fn on_tick_end(&mut self, _: &mut Cx<'_, I>) {}
+    fn on_tick_end(&mut self, cx: &mut Cx<'_, I>) {
+        self.handshakes_left = limits::HANDSHAKES_PER_TICK_MAX;
+        while self.handshakes_left > 0 {
+            let Some(token) = self.handshakes_waiting.pop_front() else { return };
+            let Some(slot) = self.slots.get_mut(token) else { continue };
+            let opened = slot.wire.open_waiting(&mut self.plain, &mut self.handshakes_left);
+            self.opened(cx, token, opened);
+        }
+    }
 
     fn deadline(&self) -> Option<Instant> {
-        None
+        (!self.handshakes_waiting.is_empty()).then_some(self.started)
     }
 }
 

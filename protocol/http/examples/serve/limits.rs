@@ -28,6 +28,9 @@ pub const BLOCK_BYTES_MAX: u32 = 256 * 1024;
 /// For a WebSocket to say something: pinged, and after the same time again closed.
 pub const SILENCE: Duration = Duration::from_secs(30);
 
+/// Steps of TLS handshakes in one tick: a storm of them delays nobody else.
+pub const HANDSHAKES_PER_TICK_MAX: u32 = 8;
+
 /// Files of the root, and their bytes together: the server does not start beyond.
 pub const FILES_COUNT_MAX: usize = 10_000;
 /// See [`FILES_COUNT_MAX`].

@@ -5,12 +5,14 @@ mod echo;
 mod files;
 pub mod limits;
 mod site;
+mod wire;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use protocol_tls::{ConfigError, Identity, ServerConfig, ServerSettings, TicketKeys};
 use shards_mesh::mesh;
 use shards_ring::{RingConfig, RingGroup};
 use shards_runtime::{BindOptions, Io, Placement, Shard, Shards};
@@ -27,6 +29,8 @@ pub struct Settings {
     pub cores: Vec<usize>,
     /// Whose files to serve.
     pub root: Option<PathBuf>,
+    /// Files with the certificate chain and its key, in PEM: TLS is spoken beside plain HTTP.
+    pub tls: Option<(PathBuf, PathBuf)>,
 }
 
 /// Starts the shards; the address carries the port in use.
@@ -38,6 +42,7 @@ pub fn start(settings: &Settings) -> io::Result<(SocketAddr, Shards)> {
         Some(root) => Files::load(root)?,
         None => Files::default(),
     });
+    let tls = settings.tls.as_ref().map(|(certificate, key)| tls(certificate, key)).transpose()?;
     // The shards share the address by SO_REUSEPORT, which alone would let a second server in
     // unnoticed. A plain listener finds that out, and what port 0 means.
     let address = TcpListener::bind(settings.address)?.local_addr()?;
@@ -55,8 +60,20 @@ pub fn start(settings: &Settings) -> io::Result<(SocketAddr, Shards)> {
         let options = BindOptions { shared: true, ..BindOptions::default() };
         let (acceptor, _) = io.listen(address, options)?;
         let port = ports.lock().expect("nobody panics here")[shard.index()].take();
-        let server = Server::new(acceptor, connections_max, Site::new(Arc::clone(&files)));
+        let site = Site::new(Arc::clone(&files));
+        let server = Server::new(acceptor, connections_max, site, tls.clone(), io.now());
         Ok(Shard::new(io, port.expect("a shard starts once"), server))
     })?;
     Ok((address, shards))
+}
+
+fn tls(certificate: &Path, key: &Path) -> io::Result<Arc<ServerConfig>> {
+    let (certificate, key) = (std::fs::read_to_string(certificate)?, std::fs::read_to_string(key)?);
+    let make = || -> Result<ServerConfig, ConfigError> {
+        let identity = Identity::from_pem(&certificate, &key)?;
+        let mut settings = ServerSettings::new(vec![identity], TicketKeys::new()?);
+        settings.alpn = vec!["http/1.1", "http/1.0"];
+        ServerConfig::new(settings)
+    };
+    Ok(Arc::new(make().map_err(io::Error::other)?))
 }

@@ -323,6 +323,12 @@ impl Connection {
         self.reading == Reading::Head && self.decoder.is_idle() && self.kept.is_empty()
     }
 
+    /// Whether nothing follows what is being sent.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        matches!(self.stage, Stage::Last { .. })
+    }
+
     /// Whether the driver was told to close it.
     #[must_use]
     pub fn is_closing(&self) -> bool {
