@@ -125,6 +125,7 @@ fn nothing_is_left_over_between_nginx_and_us() {
         address: "127.0.0.1:0".parse().unwrap(),
         cores: Vec::new(),
         root: Some(root.clone()),
+        tls: None,
     };
     let server = serve::start(&settings).unwrap().0;
     std::fs::remove_dir_all(root).unwrap();
