@@ -45,10 +45,15 @@ pub(crate) fn command(mut args: Args) -> Result<()> {
     let core = args.optional("core")?;
     let buffers: u16 = args.value("buffers", 1_024)?;
     let joined = args.switch("gro")?;
+    let gather_us = args.value("gather-us", RingConfig::default().gather_us)?;
     args.finish()?;
     pin(core)?;
-    let config =
-        RingConfig { datagram_buffers_count: buffers, udp_gro: joined, ..RingConfig::default() };
+    let config = RingConfig {
+        datagram_buffers_count: buffers,
+        udp_gro: joined,
+        gather_us,
+        ..RingConfig::default()
+    };
     let mut io = RingGroup::new(2)?.open(ShardId(0), config)?;
     let (clients, _) = io.bind(address, options())?;
     io.submit(CLIENTS, Op::RecvFrom(clients));

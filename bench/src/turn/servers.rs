@@ -83,6 +83,7 @@ pub(crate) struct RelayOptions {
     core: Option<usize>,
     coturn_threads: u32,
     bare_joins: bool,
+    bare_gather_us: Option<u32>,
     /// Given to ours as they are.
     extra: Vec<String>,
 }
@@ -95,6 +96,7 @@ impl RelayOptions {
             core: Some(args.value("server-core", 0)?),
             coturn_threads: args.value("coturn-threads", 1)?,
             bare_joins: args.switch("bare-gro")?,
+            bare_gather_us: args.optional("bare-gather-us")?,
             extra: args.rest(),
             skywave,
             ..RelayOptions::beside(args)?
@@ -109,6 +111,7 @@ impl RelayOptions {
             core: None,
             coturn_threads: 1,
             bare_joins: false,
+            bare_gather_us: None,
             extra: Vec::new(),
         })
     }
@@ -251,6 +254,9 @@ fn bare(options: &RelayOptions, address: SocketAddr) -> Result<Command> {
     command.args(["bare-udp", "--address", &address.to_string()]);
     if options.bare_joins {
         command.arg("--gro");
+    }
+    if let Some(time_us) = options.bare_gather_us {
+        command.args(["--gather-us", &time_us.to_string()]);
     }
     Ok(command)
 }

@@ -110,6 +110,11 @@ impl Pool {
         usize::from(self.buffers_count - self.lent_count.get())
     }
 
+    /// Whether more than half of the buffers are lent.
+    pub(crate) fn is_low(&self) -> bool {
+        self.lent_count.get() > self.buffers_count / 2
+    }
+
     /// Makes the guard for a buffer that an event named, `len` bytes of which are filled.
     ///
     /// The caller is the event loop, which takes each event once; that is what makes a guard the

@@ -28,6 +28,10 @@ pub struct RingConfig {
     pub datagram_buffer_bytes: u32,
     /// Let the kernel join datagrams of one sender (`UDP_GRO`). Each buffer then takes 72 KiB.
     pub udp_gro: bool,
+    /// While datagrams flow, a sleep lasts at least so long unless many came, µs: one call into the
+    /// kernel then brings several of them. It bounds how often a shard is woken, and is what a
+    /// datagram may wait. After a pause the first one wakes at once. 0: each wakes.
+    pub gather_us: u32,
 }
 
 impl Default for RingConfig {
@@ -42,6 +46,7 @@ impl Default for RingConfig {
             datagram_buffers_count: 256,
             datagram_buffer_bytes: 2_048,
             udp_gro: false,
+            gather_us: 100,
         }
     }
 }

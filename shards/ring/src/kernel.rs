@@ -33,6 +33,20 @@ pub(crate) enum Sleep {
     For(Duration),
 }
 
+/// What a sleep may wait for besides the first event, so that one call brings several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Gather {
+    /// It ends at once with so many events.
+    pub(crate) events_count: u32,
+    /// It goes on for so long with fewer; then one ends it.
+    pub(crate) time_us: u32,
+}
+
+impl Gather {
+    /// The first event ends a sleep.
+    pub(crate) const NOTHING: Gather = Gather { events_count: 1, time_us: 0 };
+}
+
 pub(crate) struct Kernel {
     ring: IoUring,
     backlog: VecDeque<squeue::Entry>,
@@ -97,17 +111,34 @@ impl Kernel {
 
     /// Hands over what is queued and collects what is due, sleeping as allowed.
     pub(crate) fn enter(&mut self, sleep: Sleep) {
+        self.enter_gathering(sleep, Gather::NOTHING);
+    }
+
+    /// As [`Kernel::enter`], but a sleep may wait for more than one event.
+    pub(crate) fn enter_gathering(&mut self, sleep: Sleep, gather: Gather) {
         self.refill();
         let queued = self.ring.submission().len();
         let flags = EnterFlags::GETEVENTS;
         match sleep {
             Sleep::No => self.call(queued, 0, flags, &SubmitArgs::new()),
-            Sleep::Forever => self.call(queued, 1, flags, &SubmitArgs::new()),
+            Sleep::Forever => {
+                let args = SubmitArgs::new().min_wait_usec(gather.time_us);
+                self.call(queued, gather.events_count, flags, &args);
+            }
             Sleep::For(time) => {
+                // The kernel looks at the end of the sleep only when it has gathered.
+                let gather_us = u128::from(gather.time_us).min(time.as_micros()) as u32;
+                let events_count = if gather_us == 0 { 1 } else { gather.events_count };
                 let time = Timespec::from(time);
-                self.call(queued, 1, flags, &SubmitArgs::new().timespec(&time));
+                let args = SubmitArgs::new().min_wait_usec(gather_us).timespec(&time);
+                self.call(queued, events_count, flags, &args);
             }
         }
+    }
+
+    /// Whether a sleep can gather events (Linux 6.12).
+    pub(crate) fn can_gather(&self) -> bool {
+        self.ring.params().is_feature_min_timeout()
     }
 
     /// Whether the kernel has taken every entry.

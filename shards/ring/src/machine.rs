@@ -29,7 +29,7 @@ use crate::clock;
 use crate::config::RingConfig;
 use crate::forward::Forwards;
 use crate::group::RingGroup;
-use crate::kernel::{Event, Kernel, Sleep};
+use crate::kernel::{Event, Gather, Kernel, Sleep};
 use crate::operations::{Operation, Operations, Pinned, Ticket, user_data};
 use crate::receive::DatagramShape;
 use crate::sockets::{self, Kind, Phase, State};
@@ -38,6 +38,9 @@ use crate::sockets::{self, Kind, Phase, State};
 pub(crate) const STREAM_GROUP: u16 = 0;
 /// Buffer group of the datagrams.
 pub(crate) const DATAGRAM_GROUP: u16 = 1;
+
+/// So many events end a sleep that gathers.
+const GATHERED_MAX: u32 = 64;
 
 static ONE: u64 = 1;
 
@@ -63,6 +66,10 @@ pub struct UringIo {
     /// Somebody rang during a set-up call.
     rung: bool,
     join_datagrams: bool,
+    /// Where datagrams flow a sleep gathers several, for each that ends one costs more than itself.
+    gather: Gather,
+    /// The last wait brought datagrams.
+    had_datagrams: bool,
     events: Vec<Event>,
     now: Instant,
     wall_clock: Duration,
@@ -77,6 +84,12 @@ impl UringIo {
         }
         let kernel = Kernel::open(config)?;
         let shape = DatagramShape::new(config.udp_gro);
+        let gather = match config.gather_us {
+            time_us if time_us > 0 && kernel.can_gather() => {
+                Gather { events_count: GATHERED_MAX, time_us }
+            }
+            _ => Gather::NOTHING,
+        };
         let submitter = kernel.ring().submitter();
         let stream_pool = Pool::open(
             &submitter,
@@ -112,6 +125,8 @@ impl UringIo {
             counters: IoCounters::default(),
             rung: false,
             join_datagrams: config.udp_gro,
+            gather,
+            had_datagrams: false,
             events: Vec::with_capacity(COMPLETIONS_PER_WAIT_MAX),
             now: clock::now(),
             wall_clock: clock::wall_clock(),
@@ -320,6 +335,11 @@ impl Io for UringIo {
     fn wait(&mut self, until: Option<Instant>, completions: &mut Vec<Completion<Buffer>>) {
         let start = completions.len();
         self.emit_forwards();
+        if self.datagram_pool.is_low() {
+            // What is received while this sleeps needs the buffers that wait to be sent.
+            self.kernel.submit();
+            self.release_staged();
+        }
         self.feed_starved();
         self.accept_again();
         let waiting = self.ready.len().min(COMPLETIONS_PER_WAIT_MAX);
@@ -336,7 +356,8 @@ impl Io for UringIo {
             } else {
                 let sleep = self.sleep_until(until);
                 expired = sleep == Sleep::No;
-                self.kernel.enter(sleep);
+                let gather = if self.had_datagrams { self.gather } else { Gather::NOTHING };
+                self.kernel.enter_gathering(sleep, gather);
             }
             rung |= self.drain(start, completions);
             self.feed_starved();
@@ -347,6 +368,9 @@ impl Io for UringIo {
             }
         }
         self.release_staged();
+        self.had_datagrams = completions[start..]
+            .iter()
+            .any(|completion| matches!(completion, Completion::ReceivedFrom { .. }));
         self.now = clock::now();
         self.wall_clock = clock::wall_clock();
     }

@@ -169,6 +169,53 @@ fn what_a_full_queue_dropped_is_counted() {
 }
 
 #[test]
+fn a_sleep_that_gathers_ends_at_its_time() {
+    // Far longer than any test waits.
+    let config = RingConfig { gather_us: 3_000_000_000, datagram_buffers_count: 128, ..small() };
+    let (mut io, _, address) = bound(config, local());
+    let client = client("127.0.0.1:0");
+    client.send_to(b"first", address).unwrap();
+    assert_eq!(received(&mut io).1, b"first", "after a pause the first one wakes");
+    assert!(wait_at_most(&mut io, Duration::from_millis(20), Some).is_none(), "its time");
+    client.send_to(b"second", address).unwrap();
+    assert_eq!(received(&mut io).1, b"second");
+}
+
+#[test]
+fn many_forwards_and_few_buffers() {
+    let config = RingConfig { datagram_buffers_count: 8, ..small() };
+    let (mut io, socket, address) = bound(config, local());
+    let client = client("127.0.0.1:0");
+    let mut room = [0; 8];
+    for round in 0..50u32 {
+        for part in 0..12 {
+            client.send_to(&(12 * round + part).to_be_bytes(), address).unwrap();
+        }
+        let mut count = 0;
+        let mut forwarded = Vec::new();
+        while count < 12 {
+            wait_for(&mut io, |completion| match completion {
+                Completion::ReceivedFrom { peer, buffer, .. } => {
+                    forwarded.push((peer, buffer));
+                    (count + forwarded.len() == 12 || forwarded.len() == 8).then_some(())
+                }
+                other => panic!("{other:?}"),
+            })
+            .expect("as many as there are buffers");
+            count += forwarded.len();
+            for (to, buffer) in forwarded.drain(..) {
+                io.forward(Forward { socket, to, buffer, dont_fragment: false });
+            }
+        }
+        io.flush();
+        for part in 0..12 {
+            assert_eq!(client.recv(&mut room).unwrap(), 4);
+            assert_eq!(room[..4], (12 * round + part).to_be_bytes());
+        }
+    }
+}
+
+#[test]
 fn an_unreachable_peer_does_not_end_receiving() {
     let (mut io, socket, address) = bound(small(), local());
     let gone = client("127.0.0.1:0").local_addr().unwrap();
