@@ -3,15 +3,15 @@
 //! Operations are cancelled one by one, by their user data: cancelling "all of this file" makes
 //! the kernel look through every armed poll of the ring, which is a scan over all listeners.
 
-use io_uring::types::{CancelBuilder, Fixed};
-use io_uring::{opcode, squeue};
+use io_uring::types::{Fd, Fixed};
+use io_uring::opcode;
 use shards_runtime::{Completion, Socket, Token};
 
 use crate::buffers::Buffer;
 use crate::kernel::Event;
 use crate::machine::UringIo;
-use crate::operations::{Operation, Ticket, user_data};
-use crate::sockets::{Kind, Phase, Receiving};
+use crate::operations::{Operation, Ticket};
+use crate::sockets::{Phase, Receiving};
 
 impl UringIo {
     pub(crate) fn close(&mut self, token: Token, socket: Socket) {
@@ -35,10 +35,8 @@ impl UringIo {
             Receiving::Starved(_) => state.receiving = Receiving::Idle,
             Receiving::Idle | Receiving::Pausing { .. } => {}
         }
-        let state = &self.sockets[socket as usize];
-        if state.kind == Kind::Datagram && state.in_flight_count > 0 {
-            self.cancel_all(socket);
-        } else if let Some(ticket) = state.sending {
+        // Sends of datagrams do not wait, and so need no end.
+        if let Some(ticket) = self.sockets[socket as usize].sending {
             self.cancel(ticket);
         }
         self.close_when_quiet(socket);
@@ -52,7 +50,10 @@ impl UringIo {
         }
         let tenant = state.tenant;
         let ticket = self.operations.insert(Operation::Close { socket, tenant });
-        let entry = opcode::Close::new(Fixed(socket)).build();
+        let entry = match self.overflow.give_away(socket) {
+            None => opcode::Close::new(Fixed(socket)).build(),
+            Some(descriptor) => opcode::Close::new(Fd(descriptor)).build(),
+        };
         // SAFETY: the entry names no memory.
         unsafe { self.start(socket, ticket, entry) };
     }
@@ -74,6 +75,7 @@ impl UringIo {
             completions.push(Completion::Closed { token });
         }
         state.release();
+        self.overflow.release(socket);
     }
 
     /// A cancellation found nothing, or something that is running just now. Usually the operation
@@ -93,15 +95,5 @@ impl UringIo {
         let entry = opcode::Shutdown::new(Fixed(socket), libc::SHUT_RDWR).build();
         // SAFETY: the entry names no memory.
         unsafe { self.start(socket, ticket, entry) };
-    }
-
-    /// Sockets for datagrams are few, and may have many sends in flight.
-    fn cancel_all(&mut self, socket: u32) {
-        let entry = opcode::AsyncCancel2::new(CancelBuilder::fd(Fixed(socket)).all())
-            .build()
-            .flags(squeue::Flags::SKIP_SUCCESS)
-            .user_data(user_data::IGNORED);
-        // SAFETY: the entry names no memory.
-        unsafe { self.kernel.push(entry) };
     }
 }

@@ -3,6 +3,9 @@
 use rustix::process::{Resource, getrlimit};
 use shards_runtime::{HEADROOM_BYTES, TAILROOM_BYTES};
 
+/// One in so many of the descriptors that a process may open is for a shard's overflow.
+const OVERFLOW_SHARE: u64 = 8;
+
 /// The most datagrams that a kernel joins, or leaves joined on loopback (`UDP_MAX_SEGMENTS`).
 const JOINED_MAX: u32 = 128;
 
@@ -18,6 +21,9 @@ pub struct RingConfig {
     pub completions_max: u32,
     /// Slots of the socket table; at most `RLIMIT_NOFILE`, which the kernel demands.
     pub sockets_max: u32,
+    /// Datagram sockets that may be open besides, as ordinary descriptors of the process, when the
+    /// table is full.
+    pub overflow_sockets_max: u32,
     /// Buffers that receive from streams; at most 32,768.
     pub stream_buffers_count: u16,
     /// Size of each of them.
@@ -41,6 +47,7 @@ impl Default for RingConfig {
             submissions_max: 4_096,
             completions_max: 16_384,
             sockets_max: open_files_max.min(SOCKETS_MAX_DEFAULT) as u32,
+            overflow_sockets_max: (open_files_max / OVERFLOW_SHARE).min(SOCKETS_MAX_DEFAULT) as u32,
             stream_buffers_count: 1_024,
             stream_buffer_bytes: 4_096,
             datagram_buffers_count: 256,

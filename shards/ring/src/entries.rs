@@ -1,5 +1,7 @@
 //! Submission entries that the `io-uring` crate has no builder for.
 
+use std::os::fd::RawFd;
+
 use io_uring::types::Fixed;
 use io_uring::{opcode, squeue};
 
@@ -12,6 +14,12 @@ const SET_SOCKET_OPTION: u32 = 3;
 /// Where `struct io_uring_sqe` holds `optlen`.
 const OPTION_LEN_AT: usize = 44;
 
+/// Where it holds its flags, and its descriptor.
+const FLAGS_AT: usize = 1;
+const DESCRIPTOR_AT: usize = 4;
+/// `IOSQE_FIXED_FILE`: the descriptor is a slot of the ring's table.
+const IS_SLOT: u8 = 1;
+
 const _: () = assert!(size_of::<squeue::Entry>() == 64, "an entry is the kernel's 64 bytes");
 
 static ONE: i32 = 1;
@@ -21,6 +29,18 @@ static ONE: i32 = 1;
 pub(crate) fn peer_name(slot: u32, address: *mut u8, len: usize) -> squeue::Entry {
     let option = (libc::SOL_SOCKET, libc::SO_PEERNAME);
     socket_option(slot, GET_SOCKET_OPTION, option, address.expose_provenance(), len)
+}
+
+/// Makes an entry that names a slot of the ring's table name an ordinary descriptor.
+pub(crate) fn on_descriptor(mut entry: squeue::Entry, descriptor: RawFd) -> squeue::Entry {
+    let bytes = (&raw mut entry).cast::<u8>();
+    // SAFETY: an entry is plain 64 bytes (asserted above): one of flags at 1, four of descriptor
+    // at 4, where the whole is aligned for eight.
+    unsafe {
+        *bytes.add(FLAGS_AT) &= !IS_SLOT;
+        bytes.add(DESCRIPTOR_AT).cast::<RawFd>().write(descriptor);
+    }
+    entry
 }
 
 /// Sets `TCP_NODELAY`.

@@ -46,9 +46,11 @@ impl UringIo {
         header.msg_control = control;
         header.msg_controllen = size_of::<crate::operations::Control>();
         let header = message.header().cast_mut();
-        let entry = opcode::RecvMsg::new(Fixed(*socket), header).flags(FLAGS as u32).build();
+        let socket = *socket;
+        let entry = opcode::RecvMsg::new(Fixed(socket), header).flags(FLAGS as u32).build();
+        let entry = self.aim(socket, entry).user_data(ticket.user_data());
         // SAFETY: the operation owns the message until its last event.
-        unsafe { self.kernel.push(entry.user_data(ticket.user_data())) };
+        unsafe { self.kernel.push(entry) };
     }
 
     pub(crate) fn on_error_read(

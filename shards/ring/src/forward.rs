@@ -171,8 +171,10 @@ impl UringIo {
             let group = &self.forwards.groups[index];
             let (slot, count, dont_fragment) = (group.socket, group.count, group.dont_fragment);
             let name = self.name(slot);
-            let entry =
-                entry.flags(squeue::Flags::SKIP_SUCCESS).user_data(forward_user_data(name, count));
+            let entry = self
+                .aim(slot, entry)
+                .flags(squeue::Flags::SKIP_SUCCESS)
+                .user_data(forward_user_data(name, count));
             self.counters.forward_sends += 1;
             if dont_fragment {
                 self.push_cutting(slot, Cutting::Never);
@@ -262,7 +264,8 @@ impl UringIo {
 
     fn push_cutting(&mut self, slot: u32, cutting: Cutting) {
         let family = self.sockets[slot as usize].family;
-        let entry = entries::cutting(slot, family, cutting)
+        let entry = self
+            .aim(slot, entries::cutting(slot, family, cutting))
             .flags(squeue::Flags::SKIP_SUCCESS)
             .user_data(user_data::IGNORED);
         // SAFETY: the option's value is static.

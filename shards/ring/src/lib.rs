@@ -29,6 +29,7 @@ mod group;
 mod kernel;
 mod machine;
 mod operations;
+mod overflow;
 mod probe;
 mod receive;
 mod send;

@@ -27,10 +27,12 @@ use crate::address::Family;
 use crate::buffers::{Buffer, Pool, PoolShape};
 use crate::clock;
 use crate::config::RingConfig;
+use crate::entries;
 use crate::forward::Forwards;
 use crate::group::RingGroup;
 use crate::kernel::{Event, Gather, Kernel, Sleep};
 use crate::operations::{Operation, Operations, Pinned, Ticket, user_data};
+use crate::overflow::Overflow;
 use crate::receive::DatagramShape;
 use crate::sockets::{self, Kind, Phase, State};
 
@@ -51,7 +53,9 @@ pub struct UringIo {
     /// Lists of parts that the kernel has yet to read.
     pub(crate) staged: Vec<Pinned>,
     pub(crate) forwards: Forwards,
+    /// By slot: those of the ring's table, and behind them those that it has no room for.
     pub(crate) sockets: Vec<State>,
+    pub(crate) overflow: Overflow,
     pub(crate) stream_pool: Rc<Pool>,
     pub(crate) datagram_pool: Rc<Pool>,
     pub(crate) datagram_shape: DatagramShape,
@@ -79,7 +83,8 @@ pub struct UringIo {
 
 impl UringIo {
     pub(crate) fn open(group: RingGroup, shard: ShardId, config: &RingConfig) -> io::Result<Self> {
-        if config.sockets_max > sockets::SOCKETS_MAX {
+        let slots_count = config.sockets_max.saturating_add(config.overflow_sockets_max);
+        if slots_count > sockets::SOCKETS_MAX {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "at most 1,048,576 sockets"));
         }
         let kernel = Kernel::open(config)?;
@@ -114,7 +119,8 @@ impl UringIo {
             operations: Operations::new(),
             staged: Vec::new(),
             forwards: Forwards::new(),
-            sockets: vec![State::free(); config.sockets_max as usize],
+            sockets: vec![State::free(); slots_count as usize],
+            overflow: Overflow::new(config.sockets_max, config.overflow_sockets_max),
             stream_pool,
             datagram_pool,
             datagram_shape: shape,
@@ -161,8 +167,17 @@ impl UringIo {
     /// whole life, or is static.
     pub(crate) unsafe fn start(&mut self, socket: u32, ticket: Ticket, entry: squeue::Entry) {
         self.sockets[socket as usize].in_flight_count += 1;
+        let entry = self.aim(socket, entry).user_data(ticket.user_data());
         // SAFETY: the table keeps the operation until its last event, and `drop` waits for all.
-        unsafe { self.kernel.push(entry.user_data(ticket.user_data())) };
+        unsafe { self.kernel.push(entry) };
+    }
+
+    /// An entry that was written for a slot of the ring's table, for whatever holds that slot.
+    pub(crate) fn aim(&self, slot: u32, entry: squeue::Entry) -> squeue::Entry {
+        match self.overflow.descriptor(slot) {
+            None => entry,
+            Some(descriptor) => entries::on_descriptor(entry, descriptor),
+        }
     }
 
     /// Takes out an operation of a socket whose last event has come.
@@ -416,7 +431,15 @@ impl Io for UringIo {
         options: BindOptions,
     ) -> io::Result<(Socket, SocketAddr)> {
         let (file, bound) = sockets::datagram(address, options, self.join_datagrams)?;
-        let socket = self.install(&file, Kind::Datagram, Family::of(&address))?;
+        let family = Family::of(&address);
+        let socket = match self.install(&file, Kind::Datagram, family) {
+            Err(error) if error.raw_os_error() == Some(libc::ENFILE) => {
+                let slot = self.overflow.take_in(file).ok_or(error)?;
+                self.sockets[slot as usize].open(Kind::Datagram, family);
+                self.name(slot)
+            }
+            outcome => outcome?,
+        };
         let state = &mut self.sockets[sockets::slot_of(socket) as usize];
         state.fragmentable = options.fragmentable;
         state.reports_icmp = options.reports_icmp;

@@ -181,8 +181,9 @@ impl UringIo {
                     .build()
             }
         };
+        let entry = self.aim(socket, entry).user_data(ticket.user_data());
         // SAFETY: the operation still owns all that the entry names, and its event is to come.
-        unsafe { self.kernel.push(entry.user_data(ticket.user_data())) };
+        unsafe { self.kernel.push(entry) };
     }
 }
 

@@ -216,6 +216,45 @@ fn many_forwards_and_few_buffers() {
 }
 
 #[test]
+fn datagram_sockets_overflow_the_table() {
+    let config = RingConfig { sockets_max: 2, overflow_sockets_max: 3, ..small() };
+    let mut io = open(config);
+    let options = BindOptions { reports_icmp: true, fragmentable: true, ..BindOptions::default() };
+    for _ in 0..3 {
+        let bound: Vec<_> = (0..5).map(|_| io.bind(local(), options).unwrap()).collect();
+        let one_more = io.bind(local(), options).unwrap_err();
+        assert_eq!(one_more.raw_os_error(), Some(libc::ENFILE));
+        for &(socket, address) in &bound {
+            io.submit(token(1), Op::RecvFrom(socket));
+            let client = client("127.0.0.1:0");
+            client.send_to(b"out and back", address).unwrap();
+            let (to, buffer) = wait_for(&mut io, |completion| match completion {
+                Completion::ReceivedFrom { peer, buffer, .. } => Some((peer, buffer)),
+                other => panic!("{other:?}"),
+            })
+            .expect("a datagram");
+            io.forward(Forward { socket, to, buffer, dont_fragment: true });
+            io.flush();
+            let mut room = [0; 20];
+            assert_eq!(client.recv_from(&mut room).unwrap(), (12, address));
+            send_to(&mut io, socket, to, owned("by hand"), None);
+            assert_eq!(client.recv(&mut room).unwrap(), 7);
+            drop(client);
+            send_to(&mut io, socket, to, owned("anybody?"), None);
+            wait_for(&mut io, |completion| match completion {
+                Completion::Icmp { peer, .. } => (peer == to).then_some(()),
+                other => panic!("{other:?}"),
+            })
+            .expect("nobody is there");
+        }
+        for &(socket, _) in &bound {
+            close(&mut io, socket);
+        }
+        assert_eq!(io.counters().operations_in_flight, 0);
+    }
+}
+
+#[test]
 fn an_unreachable_peer_does_not_end_receiving() {
     let (mut io, socket, address) = bound(small(), local());
     let gone = client("127.0.0.1:0").local_addr().unwrap();
