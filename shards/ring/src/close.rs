@@ -3,8 +3,8 @@
 //! Operations are cancelled one by one, by their user data: cancelling "all of this file" makes
 //! the kernel look through every armed poll of the ring, which is a scan over all listeners.
 
-use io_uring::types::{Fd, Fixed};
 use io_uring::opcode;
+use io_uring::types::{Fd, Fixed};
 use shards_runtime::{Completion, Socket, Token};
 
 use crate::buffers::Buffer;
