@@ -2,8 +2,8 @@
 //! client's with what servers send.
 //!
 //! Keys and nonces are drawn, so no input reaches the end of a handshake; that is the fuzzed
-//! promise: no panic, nothing kept beyond the bounds, no plaintext, and the same verdict however the
-//! bytes were cut.
+//! promise: no panic, nothing kept beyond the bounds, no plaintext, and the same verdict however
+//! the bytes were cut.
 
 use std::sync::OnceLock;
 
