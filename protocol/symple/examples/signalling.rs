@@ -32,6 +32,8 @@ const HEAD_WITHIN: Duration = Duration::from_secs(10);
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// Connections of a shard: what comes beyond is closed. Some of them are not sessions yet.
 const CONNECTIONS_MAX: usize = 20_000;
+/// What may wait for a client that does not read: 1008 beyond.
+const QUEUE_BYTES_MAX: usize = 8 << 20;
 /// Ws frames of one send.
 const FRAMES_MAX: usize = 256;
 /// Letters that may wait between two shards before they wait in memory.
@@ -133,7 +135,13 @@ impl Signalling {
             message_bytes_max: bytes_max,
             ..ws::Limits::default()
         };
-        let settings = ws::ConnectionSettings { limits, ..Default::default() };
+        // A newcomer is told of everybody in its rooms at once.
+        let queue = ws::QueueLimits {
+            bytes_max: QUEUE_BYTES_MAX,
+            messages_max: symple::Limits::default().members_of_room_max * 2,
+            ..ws::QueueLimits::default()
+        };
+        let settings = ws::ConnectionSettings { limits, queue, ..Default::default() };
         Signalling {
             acceptor,
             clients: Slab::new(u32::MAX as usize),

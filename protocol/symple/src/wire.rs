@@ -44,6 +44,11 @@ pub(crate) fn read(text: &str) -> Option<(String, Map<String, Value>)> {
     Some((kind, object))
 }
 
+/// An object as text.
+pub(crate) fn text(object: &Map<String, Value>) -> String {
+    serde_json::to_string(object).expect("keys are text")
+}
+
 pub(crate) fn welcome(peer: Map<String, Value>, rooms: &[RoomName]) -> String {
     let rooms: Vec<&str> = rooms.iter().map(RoomName::as_str).collect();
     json!({

@@ -10,6 +10,7 @@ use crate::address::{PeerId, RoomName, id_of_address};
 use crate::mail::{Letter, Saying};
 use crate::rooms::Post;
 use crate::server::{ConnectionKey, Output, Recipient};
+use crate::wire;
 
 /// What `to` says.
 enum To {
@@ -45,7 +46,7 @@ impl Sessions {
             }
             object.insert("data".to_owned(), Value::Object(data));
         }
-        let text: Arc<str> = Arc::from(Value::Object(object.clone()).to_string());
+        let text: Arc<str> = Arc::from(wire::text(&object));
         self.virtual_peers_hear(connection, &to, &shares, &object, out);
         let saying = Saying { from: Some(id), shares: Arc::clone(&shares), text: text.clone() };
         if let Some(card) = card {
@@ -76,7 +77,7 @@ impl Sessions {
             }
             Recipient::Everybody => To::Rooms(peer.rooms.clone()),
         };
-        let text = Arc::from(Value::Object(message).to_string());
+        let text = Arc::from(wire::text(&message));
         let shares = Arc::from(&peer.rooms[..]);
         self.post_to(to, Saying { from: None, shares, text }, post);
     }
