@@ -1,4 +1,4 @@
-"""Makes a page of text of an Autobahn report: python3 autobahn_report.py FOLDER VERSION
+"""Makes a page of text of an Autobahn report: python3 autobahn_report.py FOLDER VERSION ROLE
 
 A line for each group, then one for each case. Fails where a verdict is neither OK nor NON-STRICT
 nor INFORMATIONAL.
@@ -16,7 +16,9 @@ GROUPS = {
 }
 GOOD = ("OK", "NON-STRICT", "INFORMATIONAL")
 
-folder, version = pathlib.Path(sys.argv[1]), sys.argv[2]
+folder, version, role = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+SUITE = {"server": "fuzzingclient", "client": "fuzzingserver"}[role]
+OURS = {"server": "echo.rs", "client": "client.rs"}[role]
 cases = json.loads((folder / "index.json").read_text())["skywave"]
 order = sorted(cases, key=lambda case: [int(part) for part in case.split(".")])
 verdicts = [(case, cases[case]["behavior"], cases[case]["behaviorClose"]) for case in order]
@@ -26,7 +28,7 @@ for case, behavior, _ in verdicts:
     counts[behavior] += 1
 failed = [case for case, *both in verdicts if any(verdict not in GOOD for verdict in both)]
 
-print(f"Autobahn test suite {version} (fuzzingclient) against protocol/ws/examples/echo.rs,")
+print(f"Autobahn test suite {version} ({SUITE}) against protocol/ws/examples/{OURS},")
 print("made by `cargo xtask conform autobahn`.\n")
 print(f"{len(verdicts)} cases, {len(failed)} failed\n")
 print(f"{'group':<28}{'OK':>6}{'non-strict':>12}{'informational':>15}{'failed':>8}")

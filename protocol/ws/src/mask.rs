@@ -1,7 +1,7 @@
 //! Masking (RFC 6455 §5.3): payload XOR a key of four bytes, over and over; the same both ways.
 //!
-//! Eight bytes at a time in a loop without branches, which the compiler widens to vectors, a hundred
-//! and twenty-eight between two looks at the end.
+//! Eight bytes at a time in a loop without branches, which the compiler widens to vectors, and 128
+//! between two looks at the end.
 
 /// What is masked between two looks at the end: a whole number of the widest vectors.
 const BLOCK_BYTES: usize = 128;
