@@ -220,6 +220,10 @@ impl Signalling {
         }
         self.to_flush.push(token);
         input.drain(..at);
+        if input.is_empty() {
+            // A client that says nothing holds no buffer.
+            input = Vec::new();
+        }
         if let Some(client) = self.clients.get_mut(token) {
             client.input = input;
         }

@@ -19,12 +19,12 @@
 //! let mut server = Server::new(Config::default());
 //! let connection = ConnectionKey(1);
 //! server.handle(now, Input::Connected { connection, random: [7; 16] });
+//! assert!(server.deadline().is_some()); // then `Input::Tick`
 //! server.handle(now, Input::Text { connection, text: r#"{"type":"auth","user":"ann"}"# });
 //! let Some(Output::Send { to, text }) = server.poll() else { panic!("a welcome") };
 //! assert_eq!(to, [connection]);
 //! assert!(text.contains(r#""rooms":["ann","public"]"#));
 //! assert!(server.poll().is_none());
-//! assert!(server.deadline().is_some()); // then `Input::Tick`
 //! # }
 //! ```
 //!

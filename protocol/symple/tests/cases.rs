@@ -95,6 +95,12 @@ fn authentication_has_its_time() {
         world.say(quick, json!({"type": "auth", "user": "quick"}));
         world.pass(Duration::from_millis(9_999));
         assert!(!world.is_closed(silent));
+        for _ in 0..100 {
+            let gone = world.connect();
+            world.disconnect(gone);
+        }
+        let waiting = world.shards.iter().filter(|shard| shard.deadline().is_some());
+        assert_eq!(waiting.count(), 1, "who is in or gone is not waited for");
         world.pass(Duration::from_millis(1));
         assert_eq!(world.all(silent), [error(408, "Authentication timeout")]);
         assert!(world.is_closed(silent) && !world.is_closed(quick));
@@ -546,4 +552,38 @@ fn shutting_down() {
             "nothing is left"
         );
     });
+}
+
+#[test]
+fn ten_thousand_peers_in_a_thousand_rooms() {
+    let mut config = open();
+    config.rooms.everybody.clear();
+    let mut world = World::new(config, 4);
+    let mut peers = Vec::new();
+    for number in 0..10_000 {
+        let connection = world.connect();
+        let room = format!("room{}", number / 10);
+        let auth = json!({"type": "auth", "user": format!("u{number}"), "rooms": [room]});
+        world.text(connection, &auth.to_string());
+        peers.push(connection);
+    }
+    world.settle();
+    for (number, peer) in peers.iter().enumerate() {
+        let told = world.all(*peer);
+        // Those before it by its snapshot, those after it by their announcements.
+        let expected = (number / 10 * 10..number / 10 * 10 + 10).filter(|other| *other != number);
+        let mut expected: Vec<_> = expected.map(|other| (format!("u{other}"), true)).collect();
+        expected.sort();
+        assert_eq!(presences(&told), expected);
+        assert_eq!(told.len(), 10, "a welcome, and nobody twice");
+    }
+    for room in 0..1000 {
+        let text = json!({"type": "message", "data": room}).to_string();
+        world.text(peers[room * 10 + room % 10], &text);
+    }
+    world.settle();
+    for (number, peer) in peers.iter().enumerate() {
+        let is_sender = number % 10 == number / 10 % 10;
+        assert_eq!(world.all(*peer).len(), usize::from(!is_sender));
+    }
 }

@@ -283,6 +283,9 @@ impl<B: AsRef<[u8]> + From<Vec<u8>>> Connection<B> {
         }
         let mut out = Vec::new();
         if let Some(payload) = self.pongs.pop_front() {
+            if self.pongs.is_empty() {
+                self.pongs = VecDeque::new();
+            }
             let mask = self.mask();
             write_frame(Opcode::Pong, true, &payload, mask, &mut out);
         } else if std::mem::take(&mut self.is_ping_due) {

@@ -154,6 +154,7 @@ impl Sessions {
             let rooms = names.into_iter().map(|name| (name.clone(), chosen(&name))).collect();
             post.push((home, Letter::Join { card: card.clone(), rooms, ticket: None }));
         }
+        self.auth_deadlines.remove(&(session.auth_until, connection));
         self.by_id.insert(session.id, connection);
         session.state = State::Online(Box::new(online));
     }

@@ -32,8 +32,8 @@ pub(crate) struct Sessions {
     shards_count: u16,
     sessions: BTreeMap<ConnectionKey, Session>,
     by_id: BTreeMap<PeerId, ConnectionKey>,
-    /// In order, for all have the same time. Those of sessions that are done stay until then.
-    auth_deadlines: VecDeque<(Instant, ConnectionKey, PeerId)>,
+    /// Of the sessions that are not authenticated, and of no others.
+    auth_deadlines: BTreeSet<(Instant, ConnectionKey)>,
     latest: Latest,
     counters: Counters,
 }
@@ -42,6 +42,7 @@ pub(crate) struct Sessions {
 struct Session {
     id: PeerId,
     bucket: Bucket,
+    auth_until: Instant,
     state: State,
 }
 
@@ -100,7 +101,7 @@ impl Sessions {
             shards_count,
             sessions: BTreeMap::new(),
             by_id: BTreeMap::new(),
-            auth_deadlines: VecDeque::new(),
+            auth_deadlines: BTreeSet::new(),
             latest: Latest::new(shards_count > 1),
             counters: Counters::default(),
         }
@@ -118,7 +119,7 @@ impl Sessions {
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.auth_deadlines.front().map(|(at, ..)| *at)
+        self.auth_deadlines.first().map(|(at, _)| *at)
     }
 
     pub(crate) fn handle(
@@ -186,8 +187,11 @@ impl Sessions {
         }
         let id = PeerId::new(self.me, random);
         let bucket = Bucket::full(self.config.limits.messages_max, now);
-        self.sessions.insert(connection, Session { id, bucket, state: State::Waiting });
-        self.auth_deadlines.push_back((now + self.config.limits.auth_within, connection, id));
+        let auth_until = now + self.config.limits.auth_within;
+        let session = Session { id, bucket, auth_until, state: State::Waiting };
+        let before = self.sessions.insert(connection, session);
+        assert!(before.is_none(), "a key names one connection at a time");
+        self.auth_deadlines.insert((auth_until, connection));
     }
 
     fn text(
@@ -384,16 +388,12 @@ impl Sessions {
     }
 
     fn tick(&mut self, now: Instant, post: &mut Post, out: &mut Outputs) {
-        while let Some((at, connection, id)) = self.auth_deadlines.front().copied() {
+        while let Some((at, connection)) = self.auth_deadlines.first().copied() {
             if at > now {
                 break;
             }
-            self.auth_deadlines.pop_front();
-            let session = self.sessions.get(&connection).filter(|session| session.id == id);
-            if session.is_some_and(|session| !matches!(session.state, State::Online(_))) {
-                self.counters.closed_auth_timeout += 1;
-                self.end_with(connection, Fault::AUTH_TIMEOUT, post, out);
-            }
+            self.counters.closed_auth_timeout += 1;
+            self.end_with(connection, Fault::AUTH_TIMEOUT, post, out);
         }
     }
 
@@ -424,6 +424,7 @@ impl Sessions {
 
     fn remove(&mut self, connection: ConnectionKey, post: &mut Post) {
         let Some(session) = self.sessions.remove(&connection) else { return };
+        self.auth_deadlines.remove(&(session.auth_until, connection));
         let State::Online(online) = session.state else { return };
         self.by_id.remove(&session.id);
         let text: Arc<str> = Arc::from(online.identity.offline());
