@@ -31,7 +31,7 @@ const USAGE: &str =
     "usage: serve ADDR [--cores 0,1,…] [--root DIR] [--tls-cert FILE --tls-key FILE]
   ADDR     where to listen, such as 127.0.0.1:8080; port 0 picks a free one
   --cores  one thread on each of these cores; without it, one thread on any core
-  --root   serve the files of this directory, which are read once, at the start
+  --root   serve the files of this directory
   --tls-cert, --tls-key  speak TLS too, with this certificate chain and key, in PEM";
 
 fn main() -> ExitCode {

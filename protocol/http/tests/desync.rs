@@ -4,6 +4,7 @@
 
 #[path = "peers/programs.rs"]
 mod programs;
+mod root;
 #[path = "../examples/serve/mod.rs"]
 #[allow(dead_code, reason = "its command line and other tests use the rest")]
 mod serve;
@@ -117,18 +118,14 @@ fn nothing_is_left_over_between_nginx_and_us() {
     if !have("nginx", "nginx") {
         return;
     }
-    let root =
-        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("behind-{}", std::process::id()));
-    std::fs::create_dir_all(&root).unwrap();
-    std::fs::write(root.join("text.txt"), TEXT).unwrap();
+    let root = root::root("behind-root", &[("text.txt", TEXT.as_bytes())]);
     let settings = serve::Settings {
         address: "127.0.0.1:0".parse().unwrap(),
         cores: Vec::new(),
-        root: Some(root.clone()),
+        root: Some(root),
         tls: None,
     };
     let server = serve::start(&settings).unwrap().0;
-    std::fs::remove_dir_all(root).unwrap();
     let nginx = Nginx::in_front_of(server);
     let probe = b"GET /text.txt HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
     let is_fine = |answer: &[u8]| {

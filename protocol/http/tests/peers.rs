@@ -3,6 +3,7 @@
 
 #[path = "peers/programs.rs"]
 mod programs;
+mod root;
 #[path = "../examples/serve/mod.rs"]
 #[allow(dead_code, reason = "its command line and other tests use the rest")]
 mod serve;
@@ -44,24 +45,26 @@ fn folder() -> PathBuf {
 fn address() -> SocketAddr {
     static ADDRESS: OnceLock<SocketAddr> = OnceLock::new();
     *ADDRESS.get_or_init(|| {
-        let root = folder();
-        std::fs::create_dir_all(&root).unwrap();
-        std::fs::write(root.join("text.txt"), TEXT).unwrap();
-        std::fs::write(root.join("large.bin"), vec![b'x'; LARGE_BYTES]).unwrap();
-        std::fs::write(root.join("page.html"), PAGE).unwrap();
+        let folder = folder();
+        std::fs::create_dir_all(&folder).unwrap();
         let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-        let files = (root.join("certificate.pem"), root.join("key.pem"));
+        let files = (folder.join("certificate.pem"), folder.join("key.pem"));
         std::fs::write(&files.0, made.cert.pem()).unwrap();
         std::fs::write(&files.1, made.signing_key.serialize_pem()).unwrap();
+        let served: [(&str, &[u8]); 3] = [
+            ("text.txt", TEXT.as_bytes()),
+            ("large.bin", &vec![b'x'; LARGE_BYTES]),
+            ("page.html", PAGE.as_bytes()),
+        ];
         let settings = serve::Settings {
             address: "127.0.0.1:0".parse().unwrap(),
             cores: Vec::new(),
-            root: Some(root.clone()),
+            root: Some(root::root("peers-root", &served)),
             tls: Some(files),
         };
         let address = serve::start(&settings).unwrap().0;
-        // The files were read at the start.
-        std::fs::remove_dir_all(root).unwrap();
+        // The certificate was read at the start.
+        std::fs::remove_dir_all(folder).unwrap();
         address
     })
 }

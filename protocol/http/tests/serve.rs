@@ -1,5 +1,6 @@
 //! The example over loopback, on the real ring: raw sockets, and another WebSocket's client.
 
+mod root;
 #[path = "../examples/serve/mod.rs"]
 #[allow(dead_code, reason = "its command line and the simulator's tests use the rest")]
 mod serve;
@@ -7,7 +8,6 @@ mod serve;
 use std::fmt::Write as _;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -25,14 +25,16 @@ const LARGE_BYTES: usize = 1_000_000;
 fn address() -> SocketAddr {
     static ADDRESS: OnceLock<SocketAddr> = OnceLock::new();
     *ADDRESS.get_or_init(|| {
-        let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("serve-root");
-        std::fs::create_dir_all(root.join("folder")).unwrap();
-        std::fs::write(root.join("text.txt"), TEXT).unwrap();
-        std::fs::write(root.join("large.bin"), vec![b'x'; LARGE_BYTES]).unwrap();
-        std::fs::write(root.join("folder/index.html"), "<p>here").unwrap();
-        let link = root.join("link");
-        let _ = std::fs::remove_file(&link);
-        std::os::unix::fs::symlink("/etc/hostname", link).unwrap();
+        let files: [(&str, &[u8]); 6] = [
+            ("text.txt", TEXT.as_bytes()),
+            ("large.bin", &vec![b'x'; LARGE_BYTES]),
+            ("folder/index.html", b"<p>here"),
+            ("style.css", b"plain"),
+            ("style.css.gz", b"gzip"),
+            (".hidden", b"hidden"),
+        ];
+        let root = root::root("serve-root", &files);
+        let _is_there_already = std::os::unix::fs::symlink("/etc/hostname", root.join("link"));
         let settings = serve::Settings {
             address: "127.0.0.1:0".parse().unwrap(),
             cores: Vec::new(),
@@ -370,5 +372,69 @@ fn a_websocket_that_breaks_the_rules() {
             Message::Close(Some(close)) => assert_eq!(u16::from(close.code), code),
             other => panic!("{other:?}"),
         }
+    }
+}
+
+#[test]
+fn a_large_file_in_any_range() {
+    let whole = get("/large.bin", "");
+    assert_eq!((whole.status, whole.body.len()), (200, LARGE_BYTES));
+    assert!(whole.body.iter().all(|byte| *byte == b'x'));
+    let etag = whole.line("ETag").unwrap().to_owned();
+    let range = get("/large.bin", &format!("Range: bytes=300000-899999\r\nIf-Range: {etag}\r\n"));
+    assert_eq!((range.status, range.body.len()), (206, 600_000));
+    assert_eq!(range.line("Content-Range"), Some("bytes 300000-899999/1000000"));
+    let same = get("/large.bin", &format!("If-None-Match: {etag}\r\n"));
+    assert_eq!((same.status, same.body.len()), (304, 0));
+    let parts = get("/large.bin", "Range: bytes=0-9,500000-799999,-5\r\n");
+    assert_eq!(parts.status, 206);
+    assert!(parts.line("Content-Type").unwrap().starts_with("multipart/byteranges"));
+    assert!(parts.body.len() > 300_015 && parts.body.len() < 301_000);
+}
+
+#[test]
+fn large_files_one_behind_the_other() {
+    let mut stream = connect();
+    let request = "GET /large.bin HTTP/1.1\r\nHost: h\r\n\r\n\
+        GET /text.txt HTTP/1.1\r\nHost: h\r\n\r\n\
+        HEAD /large.bin HTTP/1.1\r\nHost: h\r\n\r\n\
+        GET /no.txt HTTP/1.1\r\nHost: h\r\n\r\n\
+        GET /large.bin HTTP/1.1\r\nHost: h\r\n\r\n";
+    stream.write_all(request.as_bytes()).unwrap();
+    let methods = [Method::Get, Method::Get, Method::Head, Method::Get, Method::Get];
+    let answers = read(&mut stream, &methods);
+    let lengths: Vec<_> = answers.iter().map(|answer| (answer.status, answer.body.len())).collect();
+    let large = (200, LARGE_BYTES);
+    assert_eq!(lengths, [large, (200, TEXT.len()), (200, 0), (404, 21), large]);
+}
+
+#[test]
+fn a_variant_for_who_can_read_it() {
+    let plain = get("/style.css", "");
+    assert_eq!((&*plain.body, plain.line("Content-Encoding")), (&b"plain"[..], None));
+    assert_eq!(plain.line("Vary"), Some("Accept-Encoding"));
+    let gzip = get("/style.css", "Accept-Encoding: br, gzip\r\n");
+    assert_eq!((&*gzip.body, gzip.line("Content-Encoding")), (&b"gzip"[..], Some("gzip")));
+    assert_eq!(gzip.line("Content-Type"), Some("text/css; charset=utf-8"));
+    assert_ne!(gzip.line("ETag"), plain.line("ETag"));
+    assert_eq!(get("/text.txt", "Accept-Encoding: gzip\r\n").line("Vary"), None);
+}
+
+#[test]
+fn what_is_not_under_the_root_or_hidden() {
+    for path in [
+        "/link",
+        "/.hidden",
+        "/%2ehidden",
+        "/folder/%2e%2e/text.txt",
+        "/..%2ftext.txt",
+        "/text.txt%00",
+        "/folder%5cindex.html",
+        "/%252e%252e/text.txt",
+        "//etc/hostname",
+        "/folder",
+    ] {
+        let answer = get(path, "");
+        assert!([400, 404].contains(&answer.status), "{path}: {}", answer.head);
     }
 }

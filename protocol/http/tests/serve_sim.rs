@@ -8,11 +8,10 @@
 mod serve;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use protocol_ws::{Opcode, write_frame};
-use serve::{Files, Server, Site, limits};
+use serve::{Server, limits};
 use shards_mesh::mesh;
 use shards_runtime::{BindOptions, Io, Shard, ShardId};
 use shards_sim::{Chance, Faults, MachineId, Peer, Prng, SimIo, World};
@@ -34,13 +33,7 @@ impl Host {
         let machine = io.id();
         let address = SocketAddr::new(World::node_address(0), 80);
         let (acceptor, _) = io.listen(address, BindOptions::default()).unwrap();
-        let server = Server::new(
-            acceptor,
-            CONNECTIONS_MAX,
-            Site::new(Arc::new(Files::default())),
-            None,
-            io.now(),
-        );
+        let server = Server::new(acceptor, CONNECTIONS_MAX, None, None, io.now());
         let port = mesh(2, 1).swap_remove(0);
         Host { shard: Shard::new(io, port, server), world, machine, address }
     }

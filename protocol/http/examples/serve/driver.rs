@@ -20,7 +20,9 @@ use shards_runtime::{
     Completion, Context, End, Gather, Io, Op, Piece, SendBuffers, Service, ShardId, Slab, Socket,
     Token,
 };
+use shards_storage::FileEvent;
 
+use super::disk::{Desk, Disk};
 use super::limits;
 use super::site::{Block, Site, Visit};
 use super::wire::{Opened, Wire};
@@ -40,6 +42,9 @@ pub struct Server {
     http: Http<Block>,
     buffers: SendBuffers,
     site: Site,
+    disk: Option<Disk>,
+    /// The storage thread had more to say than one tick takes.
+    has_more_files: bool,
     tls: Option<Arc<ServerConfig>>,
     /// Steps of handshakes that this tick still takes part in, and who waits for the next.
     handshakes_left: u32,
@@ -69,7 +74,7 @@ impl Server {
     pub fn new(
         acceptor: Socket,
         connections_max: usize,
-        site: Site,
+        disk: Option<Disk>,
         tls: Option<Arc<ServerConfig>>,
         started: Instant,
     ) -> Server {
@@ -83,7 +88,9 @@ impl Server {
             addresses: Addresses::new(limits::addresses()),
             http: Http::new("serve", limits::settings()),
             buffers,
-            site,
+            site: Site::new(),
+            disk,
+            has_more_files: false,
             tls,
             handshakes_left: limits::HANDSHAKES_PER_TICK_MAX,
             handshakes_waiting: VecDeque::new(),
@@ -159,14 +166,17 @@ impl Server {
     fn work<I: Io>(&mut self, cx: &mut Cx<'_, I>, token: Token, received: &mut [u8]) {
         let Some(slot) = self.slots.get_mut(token) else { return };
         let Slot { http, visit, peer, .. } = slot;
-        visit.go_on(http, &mut self.http);
+        let mut desk = Desk { disk: self.disk.as_mut(), now: cx.now(), token };
+        self.site.answer_pending(visit, http, &mut self.http);
+        visit.go_on(http, &mut self.http, &mut desk);
         let mut input = http.input(received);
         while let Some(event) = http.next(&mut self.http, &mut input) {
             if matches!(event, Event::Request(_)) && !self.addresses.request(*peer, cx.now()) {
                 http.refuse(&mut self.http, Refused::TOO_MANY_REQUESTS);
                 continue;
             }
-            self.site.handle(event, visit, http, &mut self.http);
+            self.site.handle(event, visit, http, &mut self.http, &mut desk);
+            visit.go_on(http, &mut self.http, &mut desk);
         }
         if let Some(echo) = &mut visit.echo {
             echo.work(http, &mut self.http, &mut input, cx.now());
@@ -220,7 +230,10 @@ impl Server {
         match slot.http.expired(&mut self.http, now) {
             Expired::NotYet => {}
             Expired::Request => slot.http.refuse(&mut self.http, Refused::TIMEOUT),
-            Expired::Answer => slot.http.refuse(&mut self.http, Refused::UNAVAILABLE),
+            Expired::Answer => {
+                slot.visit.forget();
+                slot.http.refuse(&mut self.http, Refused::UNAVAILABLE);
+            }
             Expired::Over => {
                 if let Some(echo) = &mut slot.visit.echo {
                     echo.expired(&mut slot.http, &mut self.http, now);
@@ -228,6 +241,22 @@ impl Server {
             }
         }
         self.settle(cx, token);
+    }
+
+    /// What the storage thread has answered.
+    fn take_files<I: Io>(&mut self, cx: &mut Cx<'_, I>) {
+        self.has_more_files = false;
+        for _ in 0..limits::FILES_PER_TICK_MAX {
+            let Some(disk) = &mut self.disk else { return };
+            let Some((token, event)) = disk.poll(cx.now()) else { return };
+            let Some(slot) = self.slots.get_mut(token) else { continue };
+            match event {
+                FileEvent::Found { result, .. } => slot.visit.found(result),
+                FileEvent::Block { result, .. } => slot.visit.arrived(result, &mut slot.http),
+            }
+            self.work(cx, token, &mut []);
+        }
+        self.has_more_files = true;
     }
 
     fn closed(&mut self, token: Token, now: Instant) {
@@ -281,6 +310,7 @@ impl<I: Io> Service<I> for Server {
     }
 
     fn on_tick_end(&mut self, cx: &mut Cx<'_, I>) {
+        self.take_files(cx);
         self.handshakes_left = limits::HANDSHAKES_PER_TICK_MAX;
         while self.handshakes_left > 0 {
             let Some(token) = self.handshakes_waiting.pop_front() else { return };
@@ -291,7 +321,8 @@ impl<I: Io> Service<I> for Server {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        (!self.handshakes_waiting.is_empty()).then_some(self.started)
+        let is_behind = self.has_more_files || !self.handshakes_waiting.is_empty();
+        is_behind.then_some(self.started)
     }
 }
 

@@ -31,10 +31,8 @@ pub const SILENCE: Duration = Duration::from_secs(30);
 /// Steps of TLS handshakes in one tick: a storm of them delays nobody else.
 pub const HANDSHAKES_PER_TICK_MAX: u32 = 8;
 
-/// Files of the root, and their bytes together: the server does not start beyond.
-pub const FILES_COUNT_MAX: usize = 10_000;
-/// See [`FILES_COUNT_MAX`].
-pub const FILES_BYTES_MAX: u64 = 256 << 20;
+/// Answers of the storage thread in one tick.
+pub const FILES_PER_TICK_MAX: usize = 256;
 
 /// Times and sizes of a connection.
 pub fn settings() -> Settings {

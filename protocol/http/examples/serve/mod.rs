@@ -1,8 +1,8 @@
 //! The server without its command line, so that tests start it too.
 
+mod disk;
 mod driver;
 mod echo;
-mod files;
 pub mod limits;
 mod site;
 mod wire;
@@ -17,9 +17,8 @@ use shards_mesh::mesh;
 use shards_ring::{RingConfig, RingGroup};
 use shards_runtime::{BindOptions, Io, Placement, Shard, Shards};
 
+pub use disk::Disk;
 pub use driver::Server;
-pub use files::Files;
-pub use site::Site;
 
 /// What the command line says.
 pub struct Settings {
@@ -38,10 +37,7 @@ pub struct Settings {
 /// # Errors
 /// The files cannot be read, the address cannot be had, or the kernel lacks io_uring.
 pub fn start(settings: &Settings) -> io::Result<(SocketAddr, Shards)> {
-    let files = Arc::new(match &settings.root {
-        Some(root) => Files::load(root)?,
-        None => Files::default(),
-    });
+    let storage = settings.root.as_deref().map(disk::start).transpose()?;
     let tls = settings.tls.as_ref().map(|(certificate, key)| tls(certificate, key)).transpose()?;
     // The shards share the address by SO_REUSEPORT, which alone would let a second server in
     // unnoticed. A plain listener finds that out, and what port 0 means.
@@ -60,8 +56,13 @@ pub fn start(settings: &Settings) -> io::Result<(SocketAddr, Shards)> {
         let options = BindOptions { shared: true, ..BindOptions::default() };
         let (acceptor, _) = io.listen(address, options)?;
         let port = ports.lock().expect("nobody panics here")[shard.index()].take();
-        let site = Site::new(Arc::clone(&files));
-        let server = Server::new(acceptor, connections_max, site, tls.clone(), io.now());
+        let bell = group.control();
+        let disk = storage.as_ref().map(|(storage, root)| {
+            let bell = bell.clone();
+            Disk::new(storage, *root, move || bell.ring(shard))
+        });
+        let disk = disk.transpose()?;
+        let server = Server::new(acceptor, connections_max, disk, tls.clone(), io.now());
         Ok(Shard::new(io, port.expect("a shard starts once"), server))
     })?;
     Ok((address, shards))
