@@ -79,9 +79,9 @@ impl Bed {
 
     /// One load.
     pub(crate) fn run(&mut self, plan: LoadPlan) -> Result<Trial> {
-        let (cpu, core) = (self.relay.process().cpu()?, CoreTime::read(self.core)?);
+        let (cpu, core) = (self.relay.process().cpu_exact()?, CoreTime::read(self.core)?);
         let report = self.load.run(&plan).with_context(|| self.relay.output())?;
-        let used = self.relay.process().cpu()? - cpu;
+        let used = self.relay.process().cpu_exact()? - cpu;
         let (core_busy_percent, core_stolen_percent) = CoreTime::read(self.core)?.since(core);
         Ok(Trial {
             server: self.kind,
