@@ -22,7 +22,7 @@ pub(crate) fn command(mut args: Args) -> Result<()> {
     let has_part = |name: &str| parts.iter().any(|part| part == name);
     let kinds: Vec<Kind> = args.list("servers", "bare,skywave")?;
     let listeners = args.value("listeners", 50)?;
-    let relays: Vec<turn::Kind> = args.list("relays", "bare")?;
+    let relays: Vec<turn::Kind> = args.list("relays", "bare,relay")?;
     let relay_options = turn::RelayOptions::beside(&mut args)?;
     let timing = Timing {
         lead_bytes: 100_000,
@@ -54,6 +54,9 @@ pub(crate) fn command(mut args: Args) -> Result<()> {
         web::smoke(|serve| build(serve, &["-p", "protocol-http", "--example", "serve"]))?;
     }
     if has_part("turn") {
+        if relays.contains(&turn::Kind::Relay) && !relay_options.relay().exists() {
+            build(relay_options.relay(), &["-p", "protocol-turn", "--example", "relay"])?;
+        }
         turn::check(&relays, &relay_options)?;
     }
     Ok(())

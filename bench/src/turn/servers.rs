@@ -116,6 +116,11 @@ impl RelayOptions {
         })
     }
 
+    /// Where our relay's program is.
+    pub(crate) fn relay(&self) -> &Path {
+        &self.relay
+    }
+
     /// What a relay says when it is asked for its version.
     pub(crate) fn version(&self, kind: Kind) -> String {
         let program = match kind {
