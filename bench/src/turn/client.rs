@@ -29,8 +29,8 @@ pub(crate) const CHANNEL: u16 = 0x4001;
 const WINDOW: usize = 64;
 /// Allocations of one user: fewer than any default quota.
 const USER_ALLOCATIONS: usize = 32;
-/// Clients of one source address, likewise.
-const ADDRESS_CLIENTS: usize = 500;
+/// Clients of one source address: fewer than a server challenges at once for each.
+const ADDRESS_CLIENTS: usize = 100;
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(500);
 const LIFETIME_S: u32 = 1_200;
 const UDP: u32 = 17 << 24;
