@@ -32,7 +32,7 @@ impl UringIo {
         state.phase = Phase::Closing(token);
         match state.receiving {
             Receiving::Armed(ticket) => self.cancel(ticket),
-            Receiving::Starved(_) => state.receiving = Receiving::Idle,
+            Receiving::Starved(_) | Receiving::Held(_) => state.receiving = Receiving::Idle,
             Receiving::Idle | Receiving::Pausing { .. } => {}
         }
         // Sends of datagrams do not wait, and so need no end.

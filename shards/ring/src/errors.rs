@@ -70,7 +70,7 @@ impl UringIo {
                     Some(&mut Operation::Receive { token, .. }) => Some(token),
                     _ => None,
                 },
-                Receiving::Starved(token) => Some(token),
+                Receiving::Starved(token) | Receiving::Held(token) => Some(token),
                 Receiving::Idle | Receiving::Pausing { .. } => None,
             };
             if let Some(Operation::Errors { message, .. }) = self.operations.get_mut(ticket)

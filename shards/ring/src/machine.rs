@@ -33,7 +33,7 @@ use crate::group::RingGroup;
 use crate::kernel::{Event, Gather, Kernel, Sleep};
 use crate::operations::{Operation, Operations, Pinned, Ticket, user_data};
 use crate::overflow::Overflow;
-use crate::receive::DatagramShape;
+use crate::receive::{DatagramShape, Held};
 use crate::sockets::{self, Kind, Phase, State};
 
 /// Buffer group of the streams.
@@ -63,6 +63,8 @@ pub struct UringIo {
     pub(crate) ready: VecDeque<Completion<Buffer>>,
     /// Sockets (with their tenant) that wait for a free buffer; some entries are out of date.
     pub(crate) starved: VecDeque<(u32, u32)>,
+    /// Streams that have received for the first time; some entries are out of date.
+    pub(crate) held: VecDeque<Held>,
     pub(crate) accept_later: VecDeque<AcceptLater>,
     /// Operations that make a connection, for whoever gives one up.
     pub(crate) connecting: Vec<Ticket>,
@@ -126,6 +128,7 @@ impl UringIo {
             datagram_shape: shape,
             ready: VecDeque::new(),
             starved: VecDeque::new(),
+            held: VecDeque::new(),
             accept_later: VecDeque::new(),
             connecting: Vec::new(),
             counters: IoCounters::default(),
@@ -355,6 +358,7 @@ impl Io for UringIo {
             self.kernel.submit();
             self.release_staged();
         }
+        self.arm_held(false);
         self.feed_starved();
         self.accept_again();
         let waiting = self.ready.len().min(COMPLETIONS_PER_WAIT_MAX);
@@ -367,6 +371,12 @@ impl Io for UringIo {
                 // own operations make necessary anyway.
                 if self.kernel.has_to_enter() {
                     self.kernel.enter(Sleep::No);
+                }
+            } else if !self.held.is_empty() {
+                // Nobody may sleep on bytes that no receive waits for.
+                self.kernel.enter(Sleep::No);
+                if !self.kernel.has_events() {
+                    self.arm_held(true);
                 }
             } else {
                 let sleep = self.sleep_until(until);

@@ -6,8 +6,12 @@
 //!                         └──────── read, and then the holder's headroom ──┘
 //! ```
 //!
-//! *Invariant:* while a socket is open and wanted, its receive is armed or waits in the list of
-//! the starved; services never see the difference.
+//! The first receive of a stream is for one piece alone, and the multishot follows a turn later.
+//! Many connections bring one request and end with its answer; then no poll is armed for bytes that
+//! never come, and nothing has to be cancelled.
+//!
+//! *Invariant:* while a socket is open and wanted, its receive is armed, waits in the list of
+//! the starved, or is held for at most one turn; services never see the difference.
 
 use std::io;
 
@@ -57,7 +61,7 @@ impl UringIo {
         match &mut state.receiving {
             Receiving::Idle => self.arm(slot, token),
             Receiving::Pausing { again, .. } => *again = Some(token),
-            Receiving::Armed(_) | Receiving::Starved(_) => {}
+            Receiving::Armed(_) | Receiving::Starved(_) | Receiving::Held(_) => {}
         }
     }
 
@@ -66,7 +70,7 @@ impl UringIo {
         let state = &mut self.sockets[slot as usize];
         match &mut state.receiving {
             Receiving::Idle => {}
-            Receiving::Starved(_) => {
+            Receiving::Starved(_) | Receiving::Held(_) => {
                 state.receiving = Receiving::Idle;
                 self.ready.push_back(Completion::Ended { token, end: End::Paused });
             }
@@ -99,6 +103,24 @@ impl UringIo {
             }
             *budget -= 1;
             self.arm(socket, token);
+        }
+    }
+
+    /// Arms receives whose first bytes were handed out. One with an answer on its way is kept for
+    /// one more turn, unless `all` are to be armed: perhaps that answer is the last.
+    pub(crate) fn arm_held(&mut self, all: bool) {
+        for _ in 0..self.held.len() {
+            let Some(held) = self.held.pop_front() else { return };
+            let state = &self.sockets[held.socket as usize];
+            let Receiving::Held(token) = state.receiving else { continue };
+            if state.tenant != held.tenant || !state.is_open() {
+                continue;
+            }
+            if state.sending.is_some() && !held.is_kept && !all {
+                self.held.push_back(Held { is_kept: true, ..held });
+            } else {
+                self.arm(held.socket, token);
+            }
         }
     }
 
@@ -156,7 +178,12 @@ impl UringIo {
                 return;
             }
             Verdict::GoOn if matches!(was, Receiving::Armed(_)) => {
-                self.arm(socket, token);
+                if state.kind == Kind::Stream && result > 0 {
+                    state.receiving = Receiving::Held(token);
+                    self.held.push_back(Held { socket, tenant: state.tenant, is_kept: false });
+                } else {
+                    self.arm(socket, token);
+                }
                 return;
             }
             Verdict::GoOn | Verdict::Starved => End::Paused,
@@ -208,11 +235,26 @@ impl UringIo {
             let header = &raw const *self.datagram_shape.header;
             opcode::RecvMsgMulti::new(Fixed(socket), header, self.datagram_pool.group()).build()
         } else {
-            opcode::RecvMulti::new(Fixed(socket), self.stream_pool.group()).build()
+            let group = self.stream_pool.group();
+            if std::mem::take(&mut state.is_fresh) {
+                opcode::Recv::new(Fixed(socket), std::ptr::null_mut(), 0)
+                    .buf_group(group)
+                    .build()
+                    .flags(squeue::Flags::BUFFER_SELECT)
+            } else {
+                opcode::RecvMulti::new(Fixed(socket), group).build()
+            }
         };
         // SAFETY: the header belongs to the machine, is boxed, and is never changed.
         unsafe { self.start(socket, ticket, entry) };
     }
+}
+
+/// A receive that has brought the first bytes of a stream and is to be armed again.
+pub(crate) struct Held {
+    socket: u32,
+    tenant: u32,
+    is_kept: bool,
 }
 
 enum Verdict {

@@ -58,6 +58,8 @@ pub(crate) enum Receiving {
     Pausing { ticket: Ticket, again: Option<Token> },
     /// Wanted, but no buffer was free.
     Starved(Token),
+    /// Has brought a stream's first bytes, and is armed again within a turn.
+    Held(Token),
 }
 
 /// One slot.
@@ -69,6 +71,8 @@ pub(crate) struct State {
     pub(crate) kind: Kind,
     pub(crate) family: Family,
     pub(crate) receiving: Receiving,
+    /// Receiving was never armed.
+    pub(crate) is_fresh: bool,
     pub(crate) sending: Option<Ticket>,
     /// Operations of this socket that the kernel has.
     pub(crate) in_flight_count: u32,
@@ -116,6 +120,7 @@ impl State {
             kind: Kind::Stream,
             family: Family::V4,
             receiving: Receiving::Idle,
+            is_fresh: true,
             sending: None,
             in_flight_count: 0,
             joins: true,

@@ -117,6 +117,49 @@ fn a_send_larger_than_the_socket_takes_is_all() {
 }
 
 #[test]
+fn bytes_come_while_the_answer_to_the_first_ones_waits() {
+    let (mut io, socket, mut client) = joined(small());
+    io.submit(token(1), Op::Recv(socket));
+    let received = |io: &mut UringIo| {
+        wait_for(io, |completion| match completion {
+            Completion::Received { buffer, .. } => Some(buffer.to_vec()),
+            other => panic!("{other:?}"),
+        })
+    };
+    client.write_all(b"a").unwrap();
+    assert_eq!(received(&mut io), Some(b"a".to_vec()));
+    // More than any socket takes: this send stays in flight for as long as nobody reads.
+    io.submit(token(1), Op::Send(socket, owned(vec![7; 32 << 20])));
+    for bytes in [b"b", b"c"] {
+        client.write_all(bytes).unwrap();
+        assert_eq!(received(&mut io), Some(bytes.to_vec()));
+    }
+    close(&mut io, socket);
+}
+
+#[test]
+fn a_pause_behind_the_first_bytes_holds_and_goes_on() {
+    let (mut io, socket, mut client) = joined(small());
+    io.submit(token(1), Op::Recv(socket));
+    client.write_all(b"a").unwrap();
+    let is_received = |completion: Completion<_>| match completion {
+        Completion::Received { .. } => Some(()),
+        other => panic!("{other:?}"),
+    };
+    assert!(wait_for(&mut io, is_received).is_some());
+    io.submit(token(1), Op::Pause(socket));
+    let paused = wait_for(&mut io, |completion| match completion {
+        Completion::Ended { end: End::Paused, .. } => Some(()),
+        other => panic!("{other:?}"),
+    });
+    assert!(paused.is_some());
+    client.write_all(b"b").unwrap();
+    io.submit(token(1), Op::Recv(socket));
+    assert!(wait_for(&mut io, is_received).is_some());
+    close(&mut io, socket);
+}
+
+#[test]
 fn close_ends_a_send_to_a_client_that_never_reads() {
     for pieces in [1, 3] {
         let (mut io, socket, client) = joined(small());
