@@ -8,6 +8,7 @@ mod bare_udp;
 mod clock;
 mod content;
 mod http;
+mod instructions;
 mod load;
 mod machine;
 mod metrics;
@@ -39,6 +40,7 @@ bench COMMAND [--flag value]...
   http           CPU, latency and memory for each HTTP request: ours, a bare ring's, and those
                  of libuv, nginx, Go and Node (--prepare gets them first)
   turn           CPU for each relayed packet: our relay's, coturn's, a bare forwarder's
+  instructions   a piece of work to be counted; `cargo xtask instructions` does
   smoke          a small size of everything, with a verdict
   readme         puts the latest figures into README.md
   swarm, source, bare, load, bare-http, bare-udp   the parts, by themselves
@@ -63,6 +65,7 @@ fn run() -> Result<()> {
         "connect-storm" => storm::connect_storm(args),
         "big" => storm::big(args),
         "http" => web::command(args),
+        "instructions" => instructions::command(args),
         "smoke" | "--smoke" => smoke::command(args),
         "readme" => record::readme(args),
         "swarm" => swarm::command(args),

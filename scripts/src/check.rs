@@ -32,6 +32,7 @@ const STEPS: &[Step] = &[
     Step { name: "test", arguments_in_check: &[], work: test },
     Step { name: "sim", arguments_in_check: &["--smoke"], work: sim },
     Step { name: "fuzz-replay", arguments_in_check: &[], work: fuzz_replay },
+    Step { name: "instructions", arguments_in_check: &[], work: instructions },
     Step { name: "bench", arguments_in_check: &["--smoke"], work: bench },
     Step { name: "doc", arguments_in_check: &[], work: doc },
 ];
@@ -169,6 +170,11 @@ fn fuzz_replay(_: &[String]) -> Result<Outcome> {
     }
     let (passed, text) = succeeds_and_tells(&mut command)?;
     Ok(tally(passed, &text))
+}
+
+fn instructions(arguments: &[String]) -> Result<Outcome> {
+    let (passed_count, failed_count) = crate::instructions::run(arguments)?;
+    Ok(Outcome { passed_count, failed_count })
 }
 
 fn bench(arguments: &[String]) -> Result<Outcome> {

@@ -1,14 +1,15 @@
 //! `cargo xtask`: everything that is checked, run or replayed in this repository, by one name each.
 //!
 //! `cargo xtask check` is the whole gate, in the order of what fails soonest: format, lints, tidy,
-//! tests, simulator, fuzz corpora, bench, documents. Each part is a command of its own, so that
-//! what failed can be run again alone.
+//! tests, simulator, fuzz corpora, instruction counts, bench, documents. Each part is a command of
+//! its own, so that what failed can be run again alone.
 //!
 //! *Invariant:* this binary depends on no other crate of the workspace, so that `tidy` still runs
 //! when one of them does not compile.
 
 mod check;
 mod conform;
+mod instructions;
 mod process;
 mod tidy;
 
@@ -25,6 +26,8 @@ usage: cargo xtask COMMAND
   test [ARGS]     all tests (nextest where it is installed), then the examples in the documents
   sim [ARGS]      a node in a simulated world: [SEED] [--seeds N] [--mutants] [--smoke]
   fuzz-replay     every corpus file, and seeded mutations of it, through its fuzz target
+  instructions [--update]
+                  instructions of pieces of work, counted by valgrind, within their budgets
   bench [ARGS]    the benches; `--smoke` is the small size that only shows that they run
   doc             the documents build without a warning
   conform SUITE   a conformance suite of others, such as autobahn; not a part of `check`
