@@ -6,7 +6,6 @@
 
 use std::hint::black_box;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -111,8 +110,7 @@ fn requests(count: usize, at_once: usize) {
     let machine = io.id();
     let address = SocketAddr::new(World::node_address(0), 80);
     let (acceptor, _) = io.listen(address, BindOptions::default()).expect("a free address");
-    let site = serve::Site::new(Arc::new(serve::Files::default()));
-    let server = serve::Server::new(acceptor, 10, site, None, io.now());
+    let server = serve::Server::new(acceptor, 10, None, None, io.now());
     let mut shard = Shard::new(io, mesh(2, 1).swap_remove(0), server);
     let mut peer = world.connect(SocketAddr::from(([192, 0, 2, 1], 0)), address);
     let requests = SHORT.repeat(at_once);
