@@ -211,7 +211,9 @@ fn goals(results: &Results) -> Vec<Vec<String>> {
             }
         }
         if let Some((own, its)) = carried(ours).zip(carried(Kind::Coturn)) {
-            add(format!("packets / s: {name} to coturn"), own / its, "≥", 3.0);
+            let bounded = best(&of_kind(&results.ramp, ours)).is_some_and(|(_, bounded)| bounded);
+            let note = if bounded { ", at the generator's end" } else { "" };
+            add(format!("packets / s: {name} to coturn{note}"), own / its, "≥", 3.0);
         }
         let at = |kind: Kind| results.half.iter().find(|trial| trial.server == kind);
         if let Some((own, its)) = at(ours).zip(at(Kind::Coturn)) {

@@ -105,7 +105,7 @@ impl Bed {
         let mut refined = 0;
         while refined < refinements {
             let mut trial = self.run(LoadPlan { rate, ..first })?;
-            if !trial.is_carried() {
+            if !trial.is_carried() || !trial.report.is_open_loop() {
                 // Once may be somebody else on this machine.
                 trials.push(trial);
                 self.settle();
@@ -150,10 +150,11 @@ impl Bed {
     }
 }
 
-/// The highest rate that was carried, and whether the generator, not the relay, was its end.
+/// The highest rate that was carried, and whether the generator, not the relay, was its end: the
+/// last trial of a ramp was behind, and the relay could do with it.
 pub(crate) fn best(trials: &[Trial]) -> Option<(&Trial, bool)> {
     let carried = trials.iter().filter(|trial| trial.is_carried());
     let best = carried.max_by(|a, b| a.plan.rate.total_cmp(&b.plan.rate))?;
-    let bounded = trials.iter().any(|trial| !trial.report.is_open_loop());
+    let bounded = trials.last().is_some_and(|trial| !trial.report.is_open_loop());
     Some((best, bounded))
 }
