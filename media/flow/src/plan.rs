@@ -207,6 +207,9 @@ impl<P: Packet> Plan<P> {
         if self.stages.len() > STAGES_MAX || self.edges.len() > STAGES_MAX * 4 {
             return Err(PlanError::TooLarge);
         }
+        if self.stages.is_empty() {
+            return Err(PlanError::Empty);
+        }
         let mut names = BTreeSet::new();
         for (index, (name, stage)) in self.stages.iter().enumerate() {
             if !names.insert(name) {
@@ -294,6 +297,8 @@ impl<P: Packet> Plan<P> {
 pub enum PlanError {
     /// More than [`STAGES_MAX`] stages, or four times as many edges.
     TooLarge,
+    /// No stages at all.
+    Empty,
     /// Two stages have this name.
     NameTwice(String),
     /// No edge leads to this stage.
@@ -326,6 +331,7 @@ impl fmt::Display for PlanError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             PlanError::TooLarge => write!(f, "more than {STAGES_MAX} stages, or too many edges"),
+            PlanError::Empty => f.write_str("a plan without stages"),
             PlanError::NameTwice(name) => write!(f, "two stages are called `{name}`"),
             PlanError::NotFed(name) => write!(f, "no edge leads to `{name}`"),
             PlanError::FeedsNothing(name) => {

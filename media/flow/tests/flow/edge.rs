@@ -207,3 +207,17 @@ fn one_track_that_loses_a_packet_does_not_stop_another() {
     let counters = graph.edge_counters(source, outlet).expect("the edge");
     assert_eq!((counters.dropped_full, counters.dropped_undecodable), (2, 2));
 }
+
+#[test]
+fn what_an_oversized_packet_took_with_it_stays_lost_when_older_ones_go() {
+    let push = |track, is_keyframe, size| Step::Push { track, is_keyframe, size };
+    let steps = [
+        push(1, false, 8),
+        push(1, true, 8),
+        push(1, false, 30), // larger than the queue: its track goes on at the next keyframe
+        push(0, true, 8),   // pushes the first of the track out, which has its keyframe behind it
+        push(1, false, 8),
+    ];
+    let bound = Bound { packets_max: 2, bytes_max: 20 };
+    check(&steps, bound, Policy::ToKeyframe).unwrap_or_else(|error| panic!("{error}"));
+}

@@ -54,8 +54,21 @@ fn fill(chain: &mut Chain, from: u64) -> u64 {
     while chain.graph.push(chain.now, chain.source, packet(next, 8)).is_ok() {
         poll_all(&mut chain.graph);
         next += 1;
+        assert!(next < from + 100, "its queues are bounded");
     }
     next
+}
+
+/// Takes until the outlet is closed.
+fn drain(chain: &mut Chain, taken: &mut Vec<u64>) {
+    let mut end_count = 0;
+    for _ in 0..100 {
+        let outputs = poll_all(&mut chain.graph);
+        end_count += outputs.iter().filter(|output| **output == Output::Ended).count();
+        taken.extend(take_all(&mut chain.graph, chain.now, chain.out));
+    }
+    assert_eq!(end_count, 1, "the end is told of once");
+    assert!(chain.graph.is_closed(chain.out), "it does not drain:\n{}", chain.graph.explain());
 }
 
 #[test]
@@ -75,10 +88,7 @@ fn credit_reaches_back_to_the_source_and_nothing_is_lost() {
         }
     }
     chain.graph.handle(now, Input::Drain);
-    while !chain.graph.is_closed(out) {
-        poll_all(&mut chain.graph);
-        taken.extend(take_all(&mut chain.graph, now, out));
-    }
+    drain(&mut chain, &mut taken);
     let expected = (0..pushed).flat_map(|number| [number * 10, number * 10 + 1]);
     assert_eq!(taken, expected.collect::<Vec<u64>>());
 }
@@ -86,7 +96,7 @@ fn credit_reaches_back_to_the_source_and_nothing_is_lost() {
 #[test]
 fn a_drain_delivers_everything_and_closes_once_in_order() {
     let mut chain = chain(|_, _| {});
-    let (now, out) = (chain.now, chain.out);
+    let now = chain.now;
     fill(&mut chain, 0);
     chain.graph.handle(now, Input::Drain);
     assert_eq!(chain.graph.state(), State::Draining);
@@ -95,13 +105,8 @@ fn a_drain_delivers_everything_and_closes_once_in_order() {
     let refused = chain.graph.push(now, chain.source, packet(9, 8));
     assert!(matches!(refused, Err(Refused::Ended(_))));
     let mut taken = Vec::new();
-    let mut outputs = Vec::new();
-    while !outputs.contains(&Output::Ended) {
-        taken.extend(take_all(&mut chain.graph, now, out));
-        outputs = poll_all(&mut chain.graph);
-    }
+    drain(&mut chain, &mut taken);
     assert_eq!(taken, [0, 1, 10, 11, 20, 21, 30, 31]);
-    assert_eq!(outputs, [Output::Ended]);
     let drained = |name| (name, "drained".to_owned());
     let mut ends = closed(&chain.log);
     let split = ends.iter().position(|(name, _)| *name == "split").expect("closed");
@@ -183,10 +188,7 @@ fn a_pause_stops_the_sources_and_nothing_else() {
     chain.graph.push(now, chain.source, packet(1, 8)).expect("room");
     chain.graph.handle(now, Input::Drain);
     let mut taken = Vec::new();
-    while !chain.graph.is_closed(out) {
-        poll_all(&mut chain.graph);
-        taken.extend(take_all(&mut chain.graph, now, out));
-    }
+    drain(&mut chain, &mut taken);
     assert_eq!(taken, [1, 10, 11]);
     assert_eq!(chain.graph.counters(chain.source).refused, 1);
 }

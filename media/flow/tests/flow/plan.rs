@@ -21,6 +21,7 @@ fn what_is_no_graph_is_refused_with_the_name_of_the_stage() {
         plan.queue(source, out, bound(1), Policy::Wait);
     });
     assert_eq!(twice.to_string(), "two stages are called `a`");
+    assert_eq!(error(|_| {}).to_string(), "a plan without stages");
     let not_fed = error(|plan| {
         plan.outlet("out");
     });
