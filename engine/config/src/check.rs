@@ -36,6 +36,11 @@ pub(crate) fn port(address: SocketAddr) -> Result<(), String> {
     }
 }
 
+/// [`port`] of each.
+pub(crate) fn ports(addresses: &[SocketAddr]) -> Result<(), String> {
+    addresses.iter().try_for_each(|address| port(*address))
+}
+
 /// A host name or address as it stands in a URL.
 pub(crate) fn host(name: &str) -> Result<(), String> {
     let is_good =

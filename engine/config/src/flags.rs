@@ -72,7 +72,9 @@ pub fn parse_args_with(
         reader.forget("listen");
     }
     for (flag, text) in &words.settings {
-        reader.read_flag(&mut config, flag.name, flag.key, &flag.shape.value(text));
+        let same = words.settings.iter().filter(|(other, _)| other.name == flag.name);
+        let all: Vec<&str> = same.map(|(_, text)| text.as_str()).collect();
+        reader.read_flag(&mut config, flag.name, flag.key, &flag.shape.value(text, &all));
     }
     let config = Box::new(reader.finish(config)?);
     Ok(match words.action {
@@ -97,13 +99,15 @@ enum Shape {
     Switch,
     /// A string; named so in the help.
     Text(&'static str),
+    /// A list of strings: one for each time that the flag is given.
+    Texts(&'static str),
     /// A number.
     Number(&'static str),
     /// Numbers with commas.
     Numbers(&'static str),
 }
 
-const FLAGS: [Flag; 7] = [
+const FLAGS: [Flag; 14] = [
     Flag { name: "--listen", shape: Shape::Text("ADDR"), key: ("listen", "address") },
     Flag {
         name: "--source-password",
@@ -119,6 +123,13 @@ const FLAGS: [Flag; 7] = [
     Flag { name: "--cores", shape: Shape::Numbers("LIST"), key: ("shards", "cores") },
     Flag { name: "--data-dir", shape: Shape::Text("DIR"), key: ("server", "data_dir") },
     Flag { name: "--demo", shape: Shape::Switch, key: ("demo", "enabled") },
+    Flag { name: "--turn", shape: Shape::Texts("ADDR"), key: ("turn", "listen") },
+    Flag { name: "--turn-tls", shape: Shape::Texts("ADDR"), key: ("turn", "listen_tls") },
+    Flag { name: "--turn-user", shape: Shape::Texts("NAME:PASSWORD"), key: ("turn", "users") },
+    Flag { name: "--turn-secret", shape: Shape::Texts("SECRET"), key: ("turn", "secrets") },
+    Flag { name: "--turn-external", shape: Shape::Texts("IP"), key: ("turn", "external") },
+    Flag { name: "--turn-ports", shape: Shape::Text("A-B"), key: ("turn", "ports") },
+    Flag { name: "--turn-allow-peer", shape: Shape::Texts("CIDR"), key: ("turn", "allow_peers") },
 ];
 
 /// What a flag that is no key asks for.
@@ -145,14 +156,24 @@ impl Shape {
     fn placeholder(self) -> &'static str {
         match self {
             Shape::Switch => "",
-            Shape::Text(name) | Shape::Number(name) | Shape::Numbers(name) => name,
+            Shape::Text(name) | Shape::Texts(name) | Shape::Number(name) | Shape::Numbers(name) => {
+                name
+            }
         }
     }
 
-    fn value(self, text: &str) -> DeValue<'_> {
+    /// The value of all texts of a flag; where it is no list, of each alone.
+    fn value<'t>(self, text: &'t str, all: &[&'t str]) -> DeValue<'t> {
         match self {
             Shape::Switch => DeValue::Boolean(true),
             Shape::Text(_) => DeValue::String(text.into()),
+            Shape::Texts(_) => {
+                let mut list = DeArray::new();
+                for text in all {
+                    list.push(toml::Spanned::new(0..0, DeValue::String((*text).into())));
+                }
+                DeValue::Array(list)
+            }
             Shape::Number(_) => value_of_number(text),
             Shape::Numbers(_) => {
                 let mut list = DeArray::new();
@@ -284,7 +305,8 @@ fn help() -> String {
         writeln!(out, "  {usage:<28} {}", meaning.replace('`', "")).expect("a String takes it");
     }
     out.push_str(
-        "\n--listen may be given several times. --print-default-config shows every key.\n",
+        "\n--listen may be given several times, and the flags of turn but --turn-ports too.\n\
+         --print-default-config shows every key.\n",
     );
     out
 }

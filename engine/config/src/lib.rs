@@ -27,6 +27,7 @@ mod relate;
 mod reload;
 mod sections;
 mod setting;
+mod turn;
 mod types;
 
 #[cfg(test)]
@@ -41,6 +42,7 @@ pub use limits::{Limits, MemoryTerm};
 pub use mount::Mount;
 pub use reload::Reload;
 pub use sections::{Credentials, Demo, Http, Listen, Log, Server, Shards, Tls};
+pub use turn::Turn;
 pub use types::{Cidr, Level, Secret};
 
 /// The whole configuration.
@@ -64,6 +66,8 @@ pub struct Config {
     pub mounts: Vec<Mount>,
     /// `[http]`: what answers say.
     pub http: Http,
+    /// `[turn]`: TURN for browsers.
+    pub turn: Turn,
     /// `[log]`: what is written down.
     pub log: Log,
     /// `[demo]`: a stream without an encoder.
@@ -82,6 +86,7 @@ impl Default for Config {
             mount_defaults: Mount::default(),
             mounts: Vec::new(),
             http: Http::default(),
+            turn: Turn::default(),
             log: Log::default(),
             demo: Demo::default(),
         }
@@ -122,6 +127,7 @@ impl Config {
         walker.section(MOUNT_DEFAULTS, |config| &mut config.mount_defaults);
         walker.list(|config| &mut config.mounts, |config| config.mount_defaults.clone());
         walker.section(Http::NAME, |config| &mut config.http);
+        walker.section(Turn::NAME, |config| &mut config.turn);
         walker.section(Log::NAME, |config| &mut config.log);
         walker.section(Demo::NAME, |config| &mut config.demo);
     }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use crate::define::Section;
 use crate::read::Places;
-use crate::{Config, Limits, Listen, MOUNT_DEFAULTS, Mount, Shards, Tls};
+use crate::{Config, Limits, Listen, MOUNT_DEFAULTS, Mount, Shards, Tls, Turn};
 
 /// A key, by section, index of the table and name.
 type Spot = (&'static str, usize, &'static str);
@@ -20,6 +20,7 @@ pub(crate) fn faults(config: &Config, places: &Places) -> Vec<(Spot, String)> {
         mount_sizes(config, mount, (Mount::NAME, index), places, &mut faults);
     }
     mount_names(config, &mut faults);
+    turn(config, &mut faults);
     fallbacks(config, &mut faults);
     if config.limits.sources_max > config.limits.clients_max {
         let message = format!("must not exceed clients_max, {}", config.limits.clients_max);
@@ -44,6 +45,15 @@ impl Config {
             && !self.mounts.iter().any(has_feed);
         warn(is_closed && !self.demo.enabled, "no source password is set: every source is refused");
         warn(credentials.admin_password.is_none(), "no admin password is set: /admin/ is closed");
+        let turn = &self.turn;
+        warn(
+            turn.is_wanted() && !turn.has_credentials(),
+            "turn has neither users nor secrets: it does not start",
+        );
+        warn(
+            turn.ice_servers != "off" && (turn.secrets.is_empty() || !turn.starts()),
+            "turn.ice_servers needs turn.listen and a secret: nothing is handed out",
+        );
         let secrets = [&credentials.source_password, &credentials.admin_password];
         let is_well_known =
             secrets.iter().any(|s| s.as_ref().is_some_and(|s| s.expose() == "hackme"));
@@ -81,6 +91,19 @@ impl Config {
             Some(mount) => mount.fallback.as_deref(),
             None => self.mount_defaults.fallback.as_deref().filter(|target| *target != name),
         }
+    }
+}
+
+/// TURN needs an address to lend, and certificates for TLS.
+fn turn(config: &Config, faults: &mut Vec<(Spot, String)>) {
+    let turn = &config.turn;
+    if turn.is_wanted() && turn.external_addresses().is_empty() {
+        let message = "which address is lent? needed where turn.listen names none".to_owned();
+        faults.push(((Turn::NAME, 0, "external"), message));
+    }
+    if !turn.listen_tls.is_empty() && config.tls.certificates.is_empty() {
+        let message = "needs tls.certificates".to_owned();
+        faults.push(((Turn::NAME, 0, "listen_tls"), message));
     }
 }
 

@@ -103,6 +103,18 @@ pub(crate) enum Command {
         /// Whom the player logs in as.
         credentials: Credentials,
     },
+    /// The allocations of TURN.
+    ListTurn,
+    /// End an allocation of TURN.
+    KillTurn {
+        /// Its public id.
+        id: u64,
+    },
+    /// What a browser's application needs to use TURN, for this user.
+    IceServers {
+        /// The name in the credentials.
+        user: String,
+    },
     /// No page of ours and no mount: 404.
     NotFound,
 }
@@ -118,6 +130,8 @@ pub(crate) enum Authority<'c> {
     AdminOrSourceOf(&'c str),
     /// A mirroring server. Not the operator: Icecast refuses him too.
     Relay,
+    /// As `turn.ice_servers` says.
+    AsConfiguredForIce,
     /// Whoever knows the password of the mount's source; it is inside the request.
     PasswordInside,
 }
@@ -172,7 +186,11 @@ pub(crate) fn authority(command: &Command) -> Authority<'_> {
         | Command::Playlist { .. }
         | Command::BuildM3u { .. }
         | Command::NotFound => Authority::Public,
-        Command::Stats { .. } | Command::ListMounts => Authority::Admin,
+        Command::Stats { .. }
+        | Command::ListMounts
+        | Command::ListTurn
+        | Command::KillTurn { .. } => Authority::Admin,
+        Command::IceServers { .. } => Authority::AsConfiguredForIce,
         Command::StreamList => Authority::Relay,
         Command::ListClients { mount }
         | Command::KillClient { mount, .. }
@@ -241,6 +259,7 @@ fn command_of(path: &str, parameters: &Parameters<'_>) -> Result<Command, AdminE
         "/metrics" => Command::Metrics,
         "/health" => Command::Health,
         "/ready" => Command::Ready,
+        "/ice-servers" => Command::IceServers { user: parameters.user() },
         "/admin.cgi" => {
             let update = V1TitleUpdate::from_query(parameters.raw).map_err(AdminError::Update)?;
             Command::UpdateTitleV1(update)
@@ -284,6 +303,12 @@ fn admin_command(name: &str, parameters: &Parameters<'_>) -> Result<Command, Adm
             Command::UpdateTitle(update)
         }
         "updatemetadata" => Command::UpdateTitleForm { mount: mount()? },
+        "turn" => Command::ListTurn,
+        "killturn" => {
+            // Nobody has an id that is no number.
+            let id = parameters.needed("id")?.parse().unwrap_or(u64::MAX);
+            Command::KillTurn { id }
+        }
         "buildm3u" => {
             let mount = mount()?;
             let user = parameters.needed("username")?.into_owned();
@@ -303,6 +328,7 @@ fn changes_something(command: &Command) -> bool {
         command,
         Command::KillClient { .. }
             | Command::KillSource { .. }
+            | Command::KillTurn { .. }
             | Command::MoveClients { .. }
             | Command::Fallbacks { .. }
             | Command::UpdateTitle(_)
@@ -345,6 +371,13 @@ impl<'q> Parameters<'q> {
             && path.len() <= MOUNT_BYTES_MAX
             && !path.contains(|char: char| char.is_control());
         is_path.then(|| path.into_owned())
+    }
+
+    /// The name of a user, where it can be one.
+    fn user(&self) -> String {
+        let user = self.get("user").map(Cow::into_owned).unwrap_or_default();
+        let is_name = user.len() <= 128 && !user.contains(|char: char| char.is_control());
+        if is_name { user } else { String::new() }
     }
 
     fn mount(&self) -> Option<String> {

@@ -26,6 +26,7 @@ use crate::gathers::Gather;
 use crate::pull::Pull;
 use crate::random::Random;
 use crate::reports::Reports;
+use crate::turn::TurnQuestions;
 use crate::view::ControlCounters;
 
 /// How often mounts and counts are looked over.
@@ -115,6 +116,7 @@ pub struct Control {
     pub(crate) pull_numbers: u32,
     pub(crate) gathers: BTreeMap<u32, Gather>,
     pub(crate) gather_numbers: u32,
+    pub(crate) turn: TurnQuestions,
     pub(crate) reports: Reports,
     pub(crate) counters: ControlCounters,
     pub(crate) random: Random,
@@ -168,6 +170,7 @@ impl Control {
             pull_numbers: 0,
             gathers: BTreeMap::new(),
             gather_numbers: 0,
+            turn: TurnQuestions::default(),
             reports: Reports::new(setup.shards_count),
             counters: ControlCounters::default(),
             random: Random::new(setup.seed),
@@ -232,7 +235,9 @@ impl Control {
         let takeover = self.takeovers.values().map(|takeover| takeover.until).min();
         let gather = self.gathers.values().map(|gather| gather.until).min();
         let drain = self.drain.as_ref().and_then(Drain::deadline);
-        let times = [Some(self.housekeeping_at), takeover, gather, self.pulls_deadline(), drain];
+        let turn = self.turn.deadline();
+        let times =
+            [Some(self.housekeeping_at), takeover, gather, turn, self.pulls_deadline(), drain];
         times.into_iter().flatten().min()
     }
 
@@ -257,6 +262,12 @@ impl Control {
                 self.listeners_listed(from, request, *listeners);
             }
             Message::KillResult { request, found } => self.listener_killed(request, found),
+            Message::Allocations { request, rows } => {
+                self.turn_answered(from, request, *rows, false);
+            }
+            Message::AllocationKilled { request, found } => {
+                self.turn_answered(from, request, Vec::new(), found);
+            }
             Message::Drained => self.shard_drained(from),
             Message::Subscribe(_)
             | Message::Unsubscribe(_)
@@ -271,6 +282,8 @@ impl Control {
             | Message::KillListener { .. }
             | Message::ListListeners { .. }
             | Message::MoveListeners { .. }
+            | Message::ListAllocations { .. }
+            | Message::KillAllocation { .. }
             | Message::StartPull(_)
             | Message::StopPull(_)
             | Message::NothingComes(_)
@@ -292,6 +305,7 @@ impl Control {
     fn expire(&mut self) {
         self.expire_takeovers();
         self.expire_gathers();
+        self.expire_turn_questions();
         if self.now >= self.housekeeping_at {
             self.housekeeping_at = self.now + HOUSEKEEPING;
             self.keep_house();

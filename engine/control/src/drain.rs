@@ -49,6 +49,7 @@ impl Control {
             drain.done[from.index()] = true;
         }
         self.gathers_without(from);
+        self.turn_without(from);
     }
 
     /// Ends when all are done, or have had their time.

@@ -41,6 +41,7 @@ mod random;
 mod render;
 mod reports;
 mod requests;
+mod turn;
 mod upstream;
 mod view;
 

@@ -22,6 +22,7 @@ mod metrics;
 mod pages;
 mod status;
 mod time;
+mod turn;
 mod xml;
 
 #[cfg(test)]
@@ -30,6 +31,7 @@ mod tests;
 pub(crate) use answer::{
     Body, answer, playlist, playlist_with_login, stream_list_txt, without_body,
 };
+pub(crate) use escape::push_json_string;
 pub(crate) use json::{health, status_json};
 pub(crate) use metrics::metrics;
 pub(crate) use pages::{
@@ -37,6 +39,7 @@ pub(crate) use pages::{
     update_title_page, version_page,
 };
 pub(crate) use status::status_page;
+pub(crate) use turn::allocations_xml;
 pub(crate) use xml::{
     list_clients_xml, list_mounts_xml, message_xml, move_clients_form_xml, stats_xml,
 };

@@ -104,6 +104,8 @@ impl Control {
                 self.answer_done(asker, done.map(Into::into), as_page);
             }
             Command::UpdateTitleV1(update) => self.title_v1(asker, update),
+            Command::ListTurn => self.ask_about_turn(asker, None),
+            Command::KillTurn { id } => self.ask_about_turn(asker, Some(id)),
             Command::MoveClientsForm { mount } => match self.heard_mount(&mount) {
                 None => self.answer_fault(asker, NO_SUCH_SOURCE),
                 Some(_) if as_page => {
@@ -163,6 +165,13 @@ impl Control {
                 let health = render::health(&view, is_ready);
                 self.answer_body(asker, status, Body::Json, &health);
             }
+            Command::IceServers { user } => match self.ice_servers(&user) {
+                Some(servers) => self.answer_body(asker, 200, Body::Json, &servers),
+                None => {
+                    let answer = self.answers().not_found();
+                    self.answer_bytes(asker, 404, answer);
+                }
+            },
             Command::StreamList => {
                 self.answer_body(asker, 200, Body::Text, &render::stream_list_txt(&view));
             }
@@ -219,6 +228,8 @@ impl Control {
         match authority {
             Authority::Public | Authority::PasswordInside => true,
             Authority::Admin => admin(),
+            // Where it is off, it is as if there were nothing: not found.
+            Authority::AsConfiguredForIce => self.config.turn.ice_servers != "admin" || admin(),
             Authority::Relay => agrees(given, &known.relay_user, known.relay_password.as_ref()),
             Authority::AdminOrSourceOf(mount) => {
                 let settings = self.config.mount_named(mount);
@@ -265,7 +276,7 @@ impl Control {
         self.answer_bytes(asker, 400, answer);
     }
 
-    fn answer_xml(&mut self, asker: Asker, body: String) {
+    pub(crate) fn answer_xml(&mut self, asker: Asker, body: String) {
         self.answer_body(asker, 200, Body::Xml, &body);
     }
 

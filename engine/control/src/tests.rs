@@ -238,6 +238,7 @@ impl World {
             sources_count: 0,
             window_bytes: 0,
             sessions: sessions.iter().map(row).collect(),
+            turn: None,
             homes,
         };
         self.message(shard, Message::Stats(Box::new(stats)));

@@ -71,6 +71,14 @@ impl Node {
                 let listeners = Box::new(self.list_listeners(cx, mount));
                 cx.send_surely(cx.control(), Message::Listeners { request, listeners });
             }
+            Message::ListAllocations { request } => {
+                let rows = Box::new(self.list_allocations(cx));
+                cx.send_surely(cx.control(), Message::Allocations { request, rows });
+            }
+            Message::KillAllocation { request, id } => {
+                let found = self.kill_allocation(cx, id);
+                cx.send_surely(cx.control(), Message::AllocationKilled { request, found });
+            }
             Message::MoveListeners { from, to } => self.move_listeners(from, to),
             Message::StartPull(order) => self.start_pull(cx, *order),
             Message::StopPull(mount) => self.stop_pull(cx, mount),
@@ -84,6 +92,8 @@ impl Node {
             | Message::Stats(_)
             | Message::Listeners { .. }
             | Message::KillResult { .. }
+            | Message::Allocations { .. }
+            | Message::AllocationKilled { .. }
             | Message::Drained => unreachable!("a message for control came to a shard"),
         }
     }
@@ -116,9 +126,15 @@ impl Node {
         if mutant!(SnapshotMissed) && snapshot.version.is_multiple_of(5) {
             return;
         }
+        let config = Arc::clone(&self.snapshot.config);
+        let as_pointer = |tls: &Option<Arc<_>>| tls.as_ref().map(Arc::as_ptr);
+        let has_other_tls = as_pointer(&self.snapshot.tls) != as_pointer(&snapshot.tls);
         self.snapshot = snapshot;
         self.addresses.set_limits(crate::node::address_limits(&self.snapshot.config.limits));
         self.routes_follow_snapshot(cx);
+        if !Arc::ptr_eq(&self.snapshot.config, &config) || has_other_tls {
+            self.turn_follows_snapshot();
+        }
     }
 
     /// Compares where each home is routed with where it was: parked listeners may start, and
@@ -334,6 +350,7 @@ impl Node {
             sources_count: self.sources.len() as u64,
             window_bytes,
             sessions: sessions.into_values().collect(),
+            turn: self.turn.as_ref().map(|turn| Box::new(turn.stats())),
             homes: self.take_homes(),
         }
     }
@@ -356,13 +373,16 @@ impl Node {
             }
         }
         self.drain_until = Some(cx.now() + Duration::from_millis(u64::from(within_ms)));
+        self.turn_follows_snapshot();
     }
 
     /// While draining: closes everything at the deadline, and stops when nothing is left.
     pub(crate) fn drain<I: Io>(&mut self, cx: &mut Context<'_, I, Message>) {
         let Some(until) = self.drain_until else { return };
-        if self.connections.is_empty() {
+        let has_allocations = self.turn.as_ref().is_some_and(|turn| turn.allocation_count() > 0);
+        if self.connections.is_empty() && (!has_allocations || cx.now() >= until) {
             self.drain_until = None;
+            self.end_allocations(cx);
             cx.send_surely(cx.control(), Message::Drained);
             cx.stop();
             return;

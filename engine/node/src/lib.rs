@@ -27,12 +27,13 @@ mod snapshot;
 mod source;
 mod stats;
 mod tls;
+mod turn;
 
 pub use access::same;
 pub use census::{Census, FeedPlace, ListenerPlace};
 pub use message::{
-    EndCause, ForwardedRequest, ListenerRow, Message, PullFailure, PullOrder, Question, StreamNews,
-    StreamOffer, Verdict,
+    AllocationRow, EndCause, ForwardedRequest, ListenerRow, Message, PullFailure, PullOrder,
+    Question, StreamNews, StreamOffer, Verdict,
 };
 #[cfg(feature = "mutants")]
 pub use mutant::{Mutant, is_planted, plant};
@@ -40,3 +41,4 @@ pub use node::{Acceptor, LogSink, Node};
 pub use proxy::{ProxyStep, forwarded_for, proxy_header};
 pub use snapshot::{MountEntry, MountId, Session, SessionId, Snapshot, Stream};
 pub use stats::{Counters, HomeStats, SessionStats, ShardStats};
+pub use turn::{TurnSeed, turn_relay};

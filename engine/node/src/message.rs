@@ -106,6 +106,20 @@ pub enum Message {
         /// Whether this shard had that listener.
         found: bool,
     },
+    /// The answer to [`Message::ListAllocations`].
+    Allocations {
+        /// The request's number.
+        request: u32,
+        /// This shard's allocations.
+        rows: Box<Vec<AllocationRow>>,
+    },
+    /// The answer to [`Message::KillAllocation`].
+    AllocationKilled {
+        /// The request's number.
+        request: u32,
+        /// Whether this shard had it.
+        found: bool,
+    },
     /// This shard has closed everything after [`Message::Drain`].
     Drained,
 
@@ -141,6 +155,18 @@ pub enum Message {
         request: u32,
         /// Which mount.
         mount: MountId,
+    },
+    /// List the allocations of TURN.
+    ListAllocations {
+        /// Number to answer with.
+        request: u32,
+    },
+    /// End an allocation of TURN by its public id.
+    KillAllocation {
+        /// Number to answer with.
+        request: u32,
+        /// Its id.
+        id: u64,
     },
     /// Make listeners at home on one mount be at home on another (`/admin/moveclients`).
     MoveListeners {
@@ -320,6 +346,35 @@ pub enum PullFailure {
     Loop,
     /// The mount was taken by another source, or there is no room for it.
     Refused,
+}
+
+/// One allocation of TURN in a list.
+#[derive(Clone, Debug)]
+pub struct AllocationRow {
+    /// Public id.
+    pub id: u64,
+    /// Its client.
+    pub client: SocketAddr,
+    /// Whether the client comes by TCP or TLS.
+    pub is_stream: bool,
+    /// The name shown.
+    pub user: String,
+    /// Its relayed addresses.
+    pub relayed: [Option<SocketAddr>; 2],
+    /// Seconds until it ends if nobody refreshes it.
+    pub expires_s: u64,
+    /// Permissions that hold.
+    pub permissions_count: u64,
+    /// Channels that hold.
+    pub channels_count: u64,
+    /// Packets to peers.
+    pub to_peer_packets: u64,
+    /// Their payload.
+    pub to_peer_bytes: u64,
+    /// Packets to the client.
+    pub to_client_packets: u64,
+    /// Their payload.
+    pub to_client_bytes: u64,
 }
 
 /// One listener in a list.

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use engine_relay::Relay;
 use shards_runtime::{
     BindOptions, Completion, Context, Io, Op, Service, ShardId, Slab, Socket, Token,
 };
@@ -97,6 +98,7 @@ pub struct Node {
     /// Set while draining: when to close what is left.
     pub(crate) drain_until: Option<Instant>,
     pub(crate) log: Option<Box<dyn LogSink>>,
+    pub(crate) turn: Option<Relay>,
     pub(crate) acceptors: Vec<(Acceptor, Option<Socket>)>,
     /// When to offer subscribers again what found their queues full.
     pub(crate) publish_again_at: Option<Instant>,
@@ -144,6 +146,7 @@ impl Node {
             counters: Counters::default(),
             drain_until: None,
             log,
+            turn: None,
             acceptors: acceptors.into_iter().map(|acceptor| (acceptor, None)).collect(),
             publish_again_at: None,
             housekeeping_at: now + HOUSEKEEPING,
@@ -218,6 +221,7 @@ impl<I: Io> Service<I> for Node {
                 Err(error) => tracing::error!(%address, %error, "cannot listen"),
             }
         }
+        self.start_turn(cx);
         self.routes_follow_snapshot(cx);
     }
 
@@ -226,6 +230,9 @@ impl<I: Io> Service<I> for Node {
         cx: &mut Context<'_, I, Message>,
         completion: Completion<I::Buffer>,
     ) {
+        if let Some(turn) = self.turn.as_mut().filter(|_| Relay::owns(completion.token())) {
+            return turn.on_completion(cx, completion);
+        }
         match completion {
             Completion::Accepted { token, socket, peer } => {
                 let number = Self::acceptor_number(token).expect("an acceptor's token");
@@ -251,7 +258,10 @@ impl<I: Io> Service<I> for Node {
     }
 
     fn on_timer(&mut self, cx: &mut Context<'_, I, Message>, token: Token) {
-        self.timer(cx, token);
+        match &mut self.turn {
+            Some(turn) if Relay::owns(token) => turn.on_timer(cx, token),
+            _ => self.timer(cx, token),
+        }
     }
 
     fn on_tick_end(&mut self, cx: &mut Context<'_, I, Message>) {
@@ -260,6 +270,7 @@ impl<I: Io> Service<I> for Node {
         self.publish_sources(now);
         self.publish_feeds(cx);
         self.fan_out(cx);
+        self.end_turn_tick(cx);
         if now >= self.housekeeping_at {
             self.keep_house(cx);
         }
@@ -277,6 +288,7 @@ impl<I: Io> Service<I> for Node {
             self.publish_again_at,
             self.next_chunk_at(),
             self.drain_until,
+            self.turn.as_ref().and_then(Relay::deadline),
         ]
         .into_iter()
         .flatten()

@@ -116,6 +116,8 @@ pub struct ShardStats {
     pub window_bytes: u64,
     /// What this shard does for each session it knows.
     pub sessions: Vec<SessionStats>,
+    /// What TURN counted and holds, where it runs.
+    pub turn: Option<Box<engine_relay::Stats>>,
     /// Each mount that has had listeners at home here since the last report, by mount number.
     pub homes: Vec<HomeStats>,
 }

@@ -15,6 +15,7 @@ pub fn examine(config: &Config) -> ExitCode {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let shards_count = config.shards.count_on(cores);
     println!("shards: {shards_count} on {cores} cores");
+    println!("turn: {}", crate::turn::state(&config.turn));
     println!("memory at the limits, at most:");
     for term in config.limits.memory_terms(shards_count) {
         println!("  {:>12} KiB  {}", term.bytes / 1024, term.name);

@@ -6,6 +6,7 @@ mod doctor;
 mod log;
 mod run;
 mod tls;
+mod turn;
 
 use std::process::ExitCode;
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context as _, bail};
 use engine_config::{Config, Mount, Secret};
 use engine_control::{Bell, Command, Control, Setup};
-use engine_node::{Acceptor, LogSink, Message, Node};
+use engine_node::{Acceptor, LogSink, Message, Node, turn_relay};
 use protocol_tls::ServerConfig;
 use shards_mesh::{MeshPort, mesh};
 use shards_ring::{ControlBell, RingConfig, RingGroup, UringIo};
@@ -33,6 +33,7 @@ pub fn run(mut config: Config) -> anyhow::Result<()> {
         tracing::warn!("{warning}");
     }
     let acceptors = bind_acceptors(&mut config)?;
+    crate::turn::probe_addresses(&config.turn)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let shards_count = config.shards.count_on(cores);
     let config = Arc::new(config);
@@ -60,13 +61,18 @@ pub fn run(mut config: Config) -> anyhow::Result<()> {
         let parts: Mutex<Vec<Option<Parts>>> =
             Mutex::new(ports.into_iter().zip(log_ports).map(Some).collect());
         let (group, acceptors) = (group.clone(), acceptors.clone());
+        let (shard_config, tls_of_shards) = (Arc::clone(&config), tls.clone());
+        let turn_seed = crate::turn::seed(shards_count, now(), unix_time());
         Shards::start(&placement, move |shard| {
             let io = group.open(shard, ring_config.clone())?;
             let (port, log) = parts.lock().expect("nobody panics here")[shard.index()]
                 .take()
                 .expect("a shard starts once");
             let log = log.map(|port| Box::new(AccessLog(port)) as Box<dyn LogSink>);
+            let relay = turn_relay(&shard_config, &turn_seed, shard.0, tls_of_shards.clone());
+            let relay = relay.map_err(std::io::Error::other)?;
             let node = Node::new(Arc::clone(&snapshot), acceptors.clone(), log, now());
+            let node = node.with_turn(relay);
             Ok(Shard::new(io, port, node))
         })?
     };
@@ -78,6 +84,9 @@ pub fn run(mut config: Config) -> anyhow::Result<()> {
     })?;
     for acceptor in &acceptors {
         tracing::info!(address = %acceptor.address, shards_count, "listening");
+    }
+    if config.turn.starts() {
+        tracing::info!(listen = ?config.turn.listen, tls = ?config.turn.listen_tls, "TURN");
     }
     let demo = start_demo(&config)?;
 
@@ -281,8 +290,9 @@ fn ring_config(config: &Config) -> RingConfig {
     RingConfig {
         sockets_max: defaults.sockets_max.min(config.limits.sockets_per_shard_max),
         stream_buffers_count: config.limits.receive_buffers_count as u16,
-        // No protocol of this server uses datagrams yet.
-        datagram_buffers_count: 16,
+        // Only TURN uses datagrams.
+        datagram_buffers_count: if config.turn.starts() { 256 } else { 16 },
+        udp_gro: config.turn.starts(),
         ..defaults
     }
 }

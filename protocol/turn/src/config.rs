@@ -27,6 +27,8 @@ pub struct Config {
     pub has_tcp_allocations: bool,
     /// Whether challenges offer SHA-256 besides MD5 (RFC 8489 §14.11).
     pub has_password_algorithms: bool,
+    /// Whether new allocations are made at all; if not: 508. What is there goes on.
+    pub takes_allocations: bool,
     /// Sends new allocations elsewhere (300 with ALTERNATE-SERVER): for emptying a server.
     pub alternate_server: Option<SocketAddr>,
 }
@@ -42,6 +44,7 @@ impl Config {
             has_dont_fragment: true,
             has_tcp_allocations: false,
             has_password_algorithms: true,
+            takes_allocations: true,
             alternate_server: None,
         }
     }

@@ -29,6 +29,7 @@ const IN_TURN: &[&str] = &[
     "bench/src/turn",
     "engine/relay/",
     "engine/config/src/turn",
+    "engine/control/src/render/turn",
     "engine/control/src/turn",
     "engine/node/src/turn",
     "engine/server/src/turn",

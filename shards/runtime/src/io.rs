@@ -236,6 +236,24 @@ pub enum Completion<B> {
     },
 }
 
+impl<B> Completion<B> {
+    /// Whose it is.
+    #[must_use]
+    pub fn token(&self) -> Token {
+        match self {
+            Completion::Accepted { token, .. }
+            | Completion::AcceptFailed { token, .. }
+            | Completion::Received { token, .. }
+            | Completion::ReceivedFrom { token, .. }
+            | Completion::Icmp { token, .. }
+            | Completion::Ended { token, .. }
+            | Completion::Sent { token, .. }
+            | Completion::Connected { token, .. }
+            | Completion::Closed { token } => *token,
+        }
+    }
+}
+
 /// How an acceptor or a datagram socket is bound.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BindOptions {

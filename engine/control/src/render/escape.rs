@@ -43,7 +43,7 @@ pub(super) fn html(text: &str) -> String {
 
 /// Appends a JSON string with its quotes. The characters that a script element or an old reader
 /// of JavaScript would trip over are escaped too.
-pub(super) fn push_json_string(text: &str, out: &mut String) {
+pub(crate) fn push_json_string(text: &str, out: &mut String) {
     out.push('"');
     for char in text.chars() {
         match char {

@@ -14,6 +14,7 @@ use std::fmt::{Display, Write as _};
 use engine_node::ShardStats;
 
 use super::escape::push_label_value;
+use super::turn::turn_families;
 use crate::view::{MountView, SourceView, View};
 
 /// Everything that is counted.
@@ -27,6 +28,7 @@ pub(crate) fn metrics(view: &View) -> String {
     shard_families(&view.shards, &mut page);
     tick_family(&view.shards, &mut page);
     mount_families(view, &mut page);
+    turn_families(&view.shards, &mut page);
     page.out
 }
 
@@ -167,7 +169,7 @@ fn mount_families(view: &View, page: &mut Page) {
 
 /// What a family's samples are.
 #[derive(Clone, Copy)]
-enum Kind {
+pub(super) enum Kind {
     Counter,
     Gauge,
     Histogram,
@@ -175,12 +177,12 @@ enum Kind {
 
 /// The page so far. Names are written without `skywave_`, which it adds.
 #[derive(Default)]
-struct Page {
+pub(super) struct Page {
     out: String,
 }
 
 impl Page {
-    fn family(&mut self, name: &str, kind: Kind, help: &str) {
+    pub(super) fn family(&mut self, name: &str, kind: Kind, help: &str) {
         let kind = match kind {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
@@ -191,7 +193,7 @@ impl Page {
         self.push(format_args!("# HELP skywave_{name} {help}\n# TYPE skywave_{name} {kind}\n"));
     }
 
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+    pub(super) fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
         self.push(format_args!("skywave_{name}"));
         for (index, (label, text)) in labels.iter().enumerate() {
             let separator = if index == 0 { '{' } else { ',' };
@@ -204,7 +206,7 @@ impl Page {
     }
 
     /// A family of one sample.
-    fn one(&mut self, name: &str, kind: Kind, help: &str, value: impl Display) {
+    pub(super) fn one(&mut self, name: &str, kind: Kind, help: &str, value: impl Display) {
         self.family(name, kind, help);
         self.sample(name, &[], value);
     }

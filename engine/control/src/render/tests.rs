@@ -50,6 +50,7 @@ fn shard(clients_count: u64, listeners_count: u64) -> ShardStats {
         sources_count: 0,
         window_bytes: 0,
         sessions: Vec::new(),
+        turn: None,
         homes: Vec::new(),
     }
 }

@@ -69,8 +69,8 @@ pub(crate) fn message_xml(message: &str, return_value: u8) -> String {
     out + "</iceresponse>\n"
 }
 
-const BEGIN: &str = "<?xml version=\"1.0\"?>\n<icestats>";
-const END: &str = "</icestats>\n";
+pub(super) const BEGIN: &str = "<?xml version=\"1.0\"?>\n<icestats>";
+pub(super) const END: &str = "</icestats>\n";
 
 fn push_listed(mount: &MountView, now: Duration, out: &mut String) {
     push_source_begin(&mount.name, out);
@@ -96,7 +96,7 @@ fn push_source_begin(mount: &str, out: &mut String) {
     out.push_str("\">");
 }
 
-fn push_element(name: &str, text: &str, out: &mut String) {
+pub(super) fn push_element(name: &str, text: &str, out: &mut String) {
     out.push('<');
     out.push_str(name);
     out.push('>');

@@ -11,6 +11,7 @@
 //! | `fallback`, `ogg`, `pulls` | streams that follow or replace one another |
 //! | `admin`, `pages`, `proxies`, `refusals` | what is asked of the server, and what is refused |
 //! | `kept`, `tls` | connections that are kept, and secure ones |
+//! | `turn` | browsers and coturn's clients through the TURN of the server |
 //! | `process` | configuration, signals, logs |
 //! | `transcript` | the same requests to Debian's icecast2 |
 
@@ -36,3 +37,4 @@ mod sources;
 mod titles;
 mod tls;
 mod transcript;
+mod turn;

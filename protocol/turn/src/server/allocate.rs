@@ -44,6 +44,9 @@ impl Server {
         if self.config.alternate_server.is_some() {
             return Err(ErrorCode::TRY_ALTERNATE);
         }
+        if !self.config.takes_allocations {
+            return Err(ErrorCode::INSUFFICIENT_CAPACITY);
+        }
         let mut wish = self.wish(&asker.client, message)?;
         let lifetime = message.u32(AttributeKind::LIFETIME).map_err(bad)?;
         let lifetime_s = self.granted_lifetime_s(lifetime);

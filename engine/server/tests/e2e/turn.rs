@@ -1,0 +1,293 @@
+//! TURN in the server: coturn's clients, Chromium's peer connections, the operator's requests.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::process::Output;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::harness::{Folder, Server, Setup, free_port, have, peer, rest_ms, run_to_end, wait_for};
+
+const SECRET: &str = "a-turn-secret";
+
+/// How long a run of a client may take.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// A server with TURN on loopback, whose peers are allowed there; its TURN ports.
+fn start(more: &str) -> (Server, u16, u16) {
+    let folder = Folder::new("turn-certificate");
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let pem = made.cert.pem() + &made.signing_key.serialize_pem();
+    let certificate = folder.write("turn.pem", pem);
+    let (port, tls_port) = (free_port(), free_port());
+    let toml = format!(
+        "[tls]\ncertificates = [\"{}\"]\n[turn]\nlisten = [\"127.0.0.1:{port}\"]\n\
+         listen_tls = [\"127.0.0.1:{tls_port}\"]\nusers = [\"anna:secret\"]\n\
+         secrets = [\"{SECRET}\"]\nallow_peers = [\"127.0.0.0/8\"]\nice_servers = \"admin\"\n{more}",
+        certificate.display()
+    );
+    let flags = ["--data-dir".to_owned(), folder.path().display().to_string()];
+    let server = Server::start_with(Setup { toml, flags: flags.into(), port: 0 });
+    // The files are read when it starts; the folder of the log stays as long as the process.
+    std::mem::forget(folder);
+    (server, port, tls_port)
+}
+
+fn uclient(port: u16, options: &str) -> Output {
+    let port = port.to_string();
+    let mut args = vec!["-u", "anna", "-w", "secret", "-p", &port, "-z", "5"];
+    args.extend(options.split_whitespace());
+    args.push("127.0.0.1");
+    run_to_end("turnutils_uclient", &args, LIMIT)
+}
+
+/// What a client of coturn lost; its exit code says nothing.
+fn lost(port: u16, options: &str) -> u64 {
+    let output = uclient(port, options);
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned()
+        + &String::from_utf8_lossy(&output.stderr);
+    let line = printed.lines().rfind(|line| line.contains("Total lost packets "));
+    let line = line.unwrap_or_else(|| panic!("{options}: no result in\n{printed}"));
+    let (_, rest) = line.split_once("Total lost packets ").expect("found above");
+    rest.split([' ', '(']).next().and_then(|number| number.parse().ok()).expect("a number")
+}
+
+#[test]
+fn coturns_clients_lose_nothing_on_two_shards() {
+    if !have(&["turnutils_uclient"]) {
+        return;
+    }
+    let (server, port, tls_port) = start("");
+    for options in ["-y -c", "-y", "-s -y -c", "-t -y -c", "-T", "-y -c -u ben -W a-turn-secret"] {
+        assert_eq!(lost(port, &format!("-n 20 -l 160 {options}")), 0, "{options}");
+    }
+    assert_eq!(lost(tls_port, "-t -S -n 20 -l 160 -y -c"), 0);
+    wait_for("the counters know of it", || {
+        server.metric("skywave_turn_allocations_total").is_some_and(|count| count >= 7.0)
+            && server.metric("skywave_turn_to_peer_packets_total").is_some_and(|it| it >= 140.0)
+            && server.metric("skywave_turn_allocations") == Some(0.0)
+    });
+}
+
+#[test]
+fn the_operator_sees_allocations_and_ends_them() {
+    if !have(&["turnutils_uclient"]) {
+        return;
+    }
+    let (server, port, _) = start("");
+    assert_eq!(server.get("/admin/turn").status, 401);
+    // Many packets, so that it is there when it is looked for.
+    let port_text = port.to_string();
+    let args = ["-u", "anna", "-w", "secret", "-p", &port_text, "-n", "2000", "-y", "-c"];
+    let _client = peer("turnutils_uclient", &[&args[..], &["127.0.0.1"]].concat());
+    let list = || server.admin("/admin/turn").text();
+    wait_for("its allocations are listed", || list().contains("<User>anna</User>"));
+    let text = list();
+    let (_, rest) = text.split_once("<ID>").expect("an id");
+    let (id, _) = rest.split_once("</ID>").expect("an id");
+    let killed = server.admin(&format!("/admin/killturn?id={id}"));
+    assert!(killed.text().contains(&format!("Allocation {id} removed")), "{}", killed.text());
+    assert!(!list().contains(&format!("<ID>{id}</ID>")));
+    let again = server.admin(&format!("/admin/killturn?id={id}"));
+    assert!(again.text().contains("not found"), "{}", again.text());
+}
+
+#[test]
+fn credentials_change_with_a_signal() {
+    if !have(&["turnutils_uclient"]) {
+        return;
+    }
+    let port = free_port();
+    let toml = |user: &str| {
+        format!(
+            "[turn]\nlisten = [\"127.0.0.1:{port}\"]\nusers = [\"{user}\"]\n\
+             allow_peers = [\"127.0.0.0/8\"]\n"
+        )
+    };
+    let server = Server::start(&toml("anna:other"));
+    let gets_in = || {
+        let printed = uclient(port, "-n 5 -l 100 -y -c").stdout;
+        String::from_utf8_lossy(&printed).contains("Total lost packets 0 ")
+    };
+    assert!(!gets_in());
+    server.rewrite(&toml("anna:secret"));
+    server.signal(Signal::HUP);
+    wait_for("the new password holds", gets_in);
+}
+
+#[test]
+fn without_a_secret_it_does_not_start_and_doctor_says_so() {
+    let port = free_port();
+    let server = Server::start(&format!("[turn]\nlisten = [\"127.0.0.1:{port}\"]\n"));
+    assert!(server.log().contains("neither users nor secrets"), "{}", server.log());
+    assert_eq!(server.metric("skywave_turn_allocations"), None);
+    assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_err());
+    let turn = format!("127.0.0.1:{port}");
+    let args = ["--doctor", "--turn", &turn];
+    let output = run_to_end(env!("CARGO_BIN_EXE_skywave"), &args, LIMIT);
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(printed.contains("turn: does not start"), "{printed}");
+}
+
+#[test]
+fn ice_servers_are_handed_to_whom_the_configuration_says() {
+    let (server, port, _) = start("");
+    assert_eq!(server.get("/ice-servers").status, 401);
+    let reply = server.admin("/ice-servers?user=anna");
+    let json: serde_json::Value = serde_json::from_slice(&reply.body).expect("JSON");
+    assert!(json["username"].as_str().is_some_and(|name| name.ends_with(":anna")));
+    let urls = json["urls"].as_array().expect("a list");
+    let udp = format!("turn:127.0.0.1:{port}?transport=udp");
+    assert!(urls.iter().any(|url| *url == *udp), "{json}");
+    assert_eq!(json["ttl"], 86_400);
+}
+
+/// A page in which two peer connections exchange video through the relay alone, and say so.
+fn page(url: &str, name: &str, credential: &str) -> String {
+    PAGE.replace("{url}", url).replace("{name}", name).replace("{credential}", credential)
+}
+
+const PAGE: &str = r#"<!doctype html><canvas id=c width=160 height=120></canvas>
+<video id=v autoplay muted playsinline></video><script>
+const say = text => fetch("/say?" + encodeURIComponent(text));
+window.onerror = text => say("error " + text);
+window.onunhandledrejection = event => say("error " + event.reason);
+(async () => {
+  const canvas = document.getElementById("c"), paper = canvas.getContext("2d");
+  let count = 0;
+  setInterval(() => { paper.fillStyle = `hsl(${count++ * 7 % 360} 90% 50%)`;
+    paper.fillRect(0, 0, 160, 120); }, 40);
+  const config = { iceTransportPolicy: "relay",
+    iceServers: [{ urls: "{url}", username: "{name}", credential: "{credential}" }] };
+  const [one, two] = [new RTCPeerConnection(config), new RTCPeerConnection(config)];
+  one.onicecandidate = event => event.candidate && two.addIceCandidate(event.candidate);
+  two.onicecandidate = event => event.candidate && one.addIceCandidate(event.candidate);
+  two.ontrack = event => { document.getElementById("v").srcObject = event.streams[0]; };
+  const stream = canvas.captureStream(25);
+  stream.getTracks().forEach(track => one.addTrack(track, stream));
+  await one.setLocalDescription(await one.createOffer());
+  await two.setRemoteDescription(one.localDescription);
+  await two.setLocalDescription(await two.createAnswer());
+  await one.setRemoteDescription(two.localDescription);
+  let told = 0;
+  setInterval(async () => {
+    let frames = 0, kind = "";
+    const stats = await two.getStats();
+    stats.forEach(entry => {
+      if (entry.type === "inbound-rtp") frames = entry.framesDecoded || 0;
+      if (entry.type === "candidate-pair" && entry.nominated)
+        kind = stats.get(entry.localCandidateId).candidateType;
+    });
+    if (frames >= told + 25) { told = frames; say(`frames ${frames} ${kind}`); }
+  }, 200);
+})();
+</script>"#;
+
+/// Serves the page, and collects what it says.
+fn page_server(page: String) -> (u16, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("bound").port();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let notes = Arc::clone(&told);
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let Ok(mut connection) = connection else { break };
+            let mut request = [0; 4096];
+            let Ok(bytes) = connection.read(&mut request) else { continue };
+            let text = String::from_utf8_lossy(&request[..bytes]).into_owned();
+            let path = text.split(' ').nth(1).unwrap_or_default().to_owned();
+            let body = match path.strip_prefix("/say?") {
+                Some(word) => {
+                    notes.lock().expect("nobody panics here").push(word.to_owned());
+                    ""
+                }
+                None => page.as_str(),
+            };
+            let _ = write!(
+                connection,
+                "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {}\r\n\
+                 Connection: close\r\n\r\n{body}",
+                body.len()
+            );
+        }
+    });
+    (port, told)
+}
+
+/// Two connections of one page exchange so many frames through this server's relay.
+fn exchange_video(server: &Server, url: &str, frames_min: u64) {
+    let reply = server.admin("/ice-servers?user=anna");
+    let json: serde_json::Value = serde_json::from_slice(&reply.body).expect("JSON");
+    let text = |key: &str| json[key].as_str().expect("a string").to_owned();
+    let (port, told) = page_server(page(url, &text("username"), &text("credential")));
+    let folder = Folder::new("chromium");
+    let profile = format!("--user-data-dir={}", folder.path().display());
+    let address = format!("http://127.0.0.1:{port}/");
+    let _chromium = peer(
+        "chromium",
+        &[
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--ignore-certificate-errors",
+            "--autoplay-policy=no-user-gesture-required",
+            &profile,
+            &address,
+        ],
+    );
+    let mut most = 0;
+    while most < frames_min {
+        let before = most;
+        wait_for("more frames arrive by the relay", || {
+            let told = told.lock().expect("nobody panics here").clone();
+            assert!(!told.iter().any(|text| text.starts_with("error")), "{told:?}");
+            for text in &told {
+                let words: Vec<&str> = text.split("%20").collect();
+                if let ["frames", count, kind] = words[..] {
+                    assert_eq!(kind, "relay", "{told:?}");
+                    most = most.max(count.parse().expect("a number"));
+                }
+            }
+            most > before
+        });
+    }
+}
+
+#[test]
+fn chromium_exchanges_video_over_udp_tcp_and_tls() {
+    if !have(&["chromium"]) {
+        return;
+    }
+    let (server, port, tls_port) = start("");
+    for url in [
+        format!("turn:127.0.0.1:{port}?transport=udp"),
+        format!("turn:127.0.0.1:{port}?transport=tcp"),
+        format!("turns:127.0.0.1:{tls_port}?transport=tcp"),
+    ] {
+        exchange_video(&server, &url, 75);
+    }
+    assert!(server.metric("skywave_turn_to_client_packets_total").is_some_and(|it| it > 100.0));
+}
+
+/// Longer than a permission (300 s) and a channel (600 s) last: what the browser refreshes, holds.
+#[test]
+#[ignore = "takes eleven minutes: cargo xtask turn-long"]
+fn chromium_exchanges_video_for_longer_than_a_channel_lasts() {
+    if !have(&["chromium"]) {
+        return;
+    }
+    let (server, port, _) = start("");
+    let began = std::time::Instant::now();
+    while began.elapsed() < Duration::from_secs(660) {
+        exchange_video(&server, &format!("turn:127.0.0.1:{port}?transport=udp"), 16_500);
+        rest_ms(10);
+    }
+}
