@@ -13,6 +13,7 @@ pub mod http;
 pub mod icy;
 pub mod symple;
 pub mod tls;
+pub mod turn;
 pub mod ws;
 
 /// A decoder under test.
@@ -40,6 +41,9 @@ pub const TARGETS: &[Target] = &[
     Target { name: "framing_wav", run: framing::wav },
     Target { name: "framing_matroska", run: framing::matroska },
     Target { name: "framing_plain", run: framing::plain },
+    Target { name: "stun_message", run: turn::message },
+    Target { name: "stun_stream", run: turn::stream },
+    Target { name: "turn_server", run: turn::server },
     Target { name: "ws_frames", run: ws::frames },
     Target { name: "ws_handshake", run: ws::handshake },
     Target { name: "ws_deflate", run: ws::deflate },
