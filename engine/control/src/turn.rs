@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use engine_config::Config;
-use engine_node::{AllocationRow, Message};
+use engine_node::{LentRow, Message};
 use protocol_turn::timed_credential;
 use shards_runtime::ShardId;
 
@@ -34,7 +34,7 @@ struct TurnQuestion {
     /// The allocation to end; none: list them.
     kill: Option<u64>,
     missing: BTreeSet<ShardId>,
-    rows: Vec<AllocationRow>,
+    rows: Vec<LentRow>,
     was_killed: bool,
     until: Instant,
 }
@@ -71,7 +71,7 @@ impl Control {
         &mut self,
         from: ShardId,
         request: u32,
-        rows: Vec<AllocationRow>,
+        rows: Vec<LentRow>,
         was_killed: bool,
     ) {
         let Some(question) = self.turn.by_number.get_mut(&request) else { return };

@@ -32,8 +32,8 @@ mod turn;
 pub use access::same;
 pub use census::{Census, FeedPlace, ListenerPlace};
 pub use message::{
-    AllocationRow, EndCause, ForwardedRequest, ListenerRow, Message, PullFailure, PullOrder,
-    Question, StreamNews, StreamOffer, Verdict,
+    EndCause, ForwardedRequest, LentRow, ListenerRow, Message, PullFailure, PullOrder, Question,
+    StreamNews, StreamOffer, Verdict,
 };
 #[cfg(feature = "mutants")]
 pub use mutant::{Mutant, is_planted, plant};

@@ -111,7 +111,7 @@ pub enum Message {
         /// The request's number.
         request: u32,
         /// This shard's allocations.
-        rows: Box<Vec<AllocationRow>>,
+        rows: Box<Vec<LentRow>>,
     },
     /// The answer to [`Message::KillAllocation`].
     AllocationKilled {
@@ -350,7 +350,7 @@ pub enum PullFailure {
 
 /// One allocation of TURN in a list.
 #[derive(Clone, Debug)]
-pub struct AllocationRow {
+pub struct LentRow {
     /// Public id.
     pub id: u64,
     /// Its client.

@@ -13,7 +13,7 @@ use protocol_turn::{
 };
 use shards_runtime::{Context, Io};
 
-use crate::message::{AllocationRow, Message};
+use crate::message::{LentRow, Message};
 use crate::node::Node;
 
 /// What all shards of a server share besides the configuration.
@@ -157,14 +157,11 @@ impl Node {
     }
 
     /// The allocations of this shard.
-    pub(crate) fn list_allocations<I: Io>(
-        &self,
-        cx: &mut Context<'_, I, Message>,
-    ) -> Vec<AllocationRow> {
+    pub(crate) fn list_allocations<I: Io>(&self, cx: &mut Context<'_, I, Message>) -> Vec<LentRow> {
         let Some(relay) = &self.turn else { return Vec::new() };
         let now = cx.now();
         let shard = u64::from(self.me.0);
-        let row = |it: protocol_turn::Summary<'_>| AllocationRow {
+        let row = |it: protocol_turn::Summary<'_>| LentRow {
             id: shard << SHARD_SHIFT | it.allocation.number() & ALLOCATION_MASK,
             client: it.client.address,
             is_stream: it.client.transport == Transport::Stream,

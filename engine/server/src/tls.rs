@@ -14,7 +14,9 @@ pub fn load(
     old: Option<&ServerConfig>,
     now_unix_seconds: u64,
 ) -> anyhow::Result<Option<Arc<ServerConfig>>> {
-    if !config.listen.iter().any(|listen| listen.tls) {
+    // TURN speaks it wherever there is a certificate.
+    let is_for_turn = config.turn.starts() && !config.tls.certificates.is_empty();
+    if !is_for_turn && !config.listen.iter().any(|listen| listen.tls) {
         return Ok(None);
     }
     let mut identities = Vec::new();
@@ -33,7 +35,8 @@ pub fn load(
         None => TicketKeys::new()?,
     };
     let mut settings = ServerSettings::new(identities, ticket_keys);
-    settings.alpn = vec!["http/1.1", "http/1.0"];
+    // "stun.turn" is what clients of TURN call it (RFC 7443), where they call it anything.
+    settings.alpn = vec!["http/1.1", "http/1.0", "stun.turn"];
     Ok(Some(Arc::new(ServerConfig::new(settings)?)))
 }
 

@@ -150,7 +150,7 @@ impl World {
         let how = PasswordAlgorithm::Md5;
         let key = Key::long_term(how, b"anna", REALM.as_bytes(), b"secret");
         let Ok(used) = builder.integrity(Integrity::Sha1, &key).finish() else { return };
-        self.client_says(who, &buffer[..used].to_vec());
+        self.client_says(who, &buffer[..used]);
     }
 
     fn client_says(&mut self, who: u8, bytes: &[u8]) {

@@ -1,6 +1,6 @@
 //! TURN in `/metrics` and in `/admin/turn`.
 
-use engine_node::{AllocationRow, ShardStats};
+use engine_node::{LentRow, ShardStats};
 use protocol_turn::DropCause;
 
 use super::metrics::{Kind, Page};
@@ -11,7 +11,7 @@ const PACKET_BOUNDS_US: [u64; 13] =
     [5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 100_000, 1_000_000];
 
 /// `/admin/turn`.
-pub(crate) fn allocations_xml(rows: &[AllocationRow]) -> String {
+pub(crate) fn allocations_xml(rows: &[LentRow]) -> String {
     let mut out = String::from(BEGIN);
     push_element("Allocations", &rows.len().to_string(), &mut out);
     for row in rows {

@@ -67,7 +67,6 @@ fn coturns_clients_lose_nothing_on_two_shards() {
     wait_for("the counters know of it", || {
         server.metric("skywave_turn_allocations_total").is_some_and(|count| count >= 7.0)
             && server.metric("skywave_turn_to_peer_packets_total").is_some_and(|it| it >= 140.0)
-            && server.metric("skywave_turn_allocations") == Some(0.0)
     });
 }
 
