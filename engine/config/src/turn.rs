@@ -15,8 +15,8 @@ keys! {
         listen: Vec<SocketAddr> = Vec::new(), example("[\"0.0.0.0:3478\", \"[::]:3478\"]"),
             restart(), check(|turn| check::ports(&turn.listen));
 
-        /// Addresses where clients come by TLS alone, with the certificates of `[tls]`. On `listen`
-        /// TLS is told from the rest by its first byte.
+        /// Addresses where clients come by TLS alone. Needs `tls.certificates`; on `listen` TLS is
+        /// told from the rest by its first byte.
         listen_tls: Vec<SocketAddr> = Vec::new(), example("[\"0.0.0.0:5349\"]"), restart(),
             check(|turn| check::ports(&turn.listen_tls));
 
@@ -24,17 +24,16 @@ keys! {
         users: Vec<Secret> = Vec::new(), example("[\"anna:a long random string\"]"),
             check(|turn| check_users(&turn.users));
 
-        /// Secrets shared with an application that hands out names of limited time
-        /// (`expiry:name` with an HMAC-SHA1). All of them hold; the first signs what
-        /// `/ice-servers` hands out.
+        /// Secrets shared with an application that hands out timed names. These are `expiry:name`,
+        /// with an HMAC-SHA1 as the password. All hold; the first signs what `/ice-servers` hands out.
         secrets: Vec<Secret> = Vec::new(), example("[\"another long random string\"]"),
             check(|turn| check_secrets(&turn.secrets));
 
         /// The realm of the credentials, at most 28 bytes.
         realm: String = "skywave".into(), restart(), check(|turn| check_realm(&turn.realm));
 
-        /// Addresses that are lent, each `IP`, or `ANNOUNCED/LOCAL` behind a NAT that maps one to
-        /// one. Empty: those of `listen` that are not unspecified.
+        /// Addresses that are lent. Each is `IP`, or `ANNOUNCED/LOCAL` behind a NAT that maps one
+        /// to one. Empty: those of `listen` that are not unspecified.
         external: Vec<String> = Vec::new(), example("[\"203.0.113.7\"]"), restart(),
             check(|turn| check_external(&turn.external));
 
