@@ -25,7 +25,8 @@ keys! {
             check(|turn| check_users(&turn.users));
 
         /// Secrets shared with an application that hands out timed names. These are `expiry:name`,
-        /// with an HMAC-SHA1 as the password. All hold; the first signs what `/ice-servers` hands out.
+        /// with an HMAC-SHA1 as the password. All hold; the first signs what
+        /// `/ice-servers` hands out.
         secrets: Vec<Secret> = Vec::new(), example("[\"another long random string\"]"),
             check(|turn| check_secrets(&turn.secrets));
 
@@ -41,7 +42,7 @@ keys! {
         ports: String = "49152-65535".into(), restart(),
             check(|turn| port_range(&turn.ports).map(|_| ()));
 
-        /// Peers that are reached although they are in a private or special network.
+        /// Peers that are reached although their network is private or special.
         allow_peers: Vec<Cidr> = Vec::new(), example("[\"10.1.0.0/16\"]");
 
         /// Peers that are refused besides private and special networks.
