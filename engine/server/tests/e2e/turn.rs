@@ -278,7 +278,7 @@ fn chromium_exchanges_video_over_udp_tcp_and_tls() {
 
 /// Longer than a permission (300 s) and a channel (600 s) last: what the browser refreshes, holds.
 #[test]
-#[ignore = "takes eleven minutes: cargo xtask turn-long"]
+#[ignore = "takes eleven minutes; cargo test -p engine-server --test e2e -- --ignored longer"]
 fn chromium_exchanges_video_for_longer_than_a_channel_lasts() {
     if !have(&["chromium"]) {
         return;
