@@ -1,7 +1,7 @@
 //! OpenSSL at the other end, over loopback: its client against the example, its server against a
 //! client's session.
 
-#[path = "../examples/echo.rs"]
+#[path = "../examples/tls_echo.rs"]
 #[allow(dead_code, reason = "its command line is not used")]
 mod echo;
 #[path = "tls/lab.rs"]

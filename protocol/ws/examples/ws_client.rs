@@ -2,8 +2,8 @@
 //! server wants it.
 //!
 //! ```text
-//! cargo run --release -p protocol-ws --example client -- 127.0.0.1:9001 /path
-//! cargo run --release -p protocol-ws --example client -- --autobahn 127.0.0.1:9001
+//! cargo run --release -p protocol-ws --example ws_client -- 127.0.0.1:9001 /path
+//! cargo run --release -p protocol-ws --example ws_client -- --autobahn 127.0.0.1:9001
 //! ```
 //!
 //! The second form goes through all cases of the Autobahn test suite's `fuzzingserver`.

@@ -1,7 +1,7 @@
 //! A WebSocket server in a page: it says everything again, compressed where the client wants it.
 //!
 //! ```text
-//! cargo run --release -p protocol-ws --example echo -- 127.0.0.1:9001
+//! cargo run --release -p protocol-ws --example ws_echo -- 127.0.0.1:9001
 //! ```
 //!
 //! `protocol-http` reads the request, `protocol-ws` is the rest, `shards-runtime` runs it on one

@@ -1,7 +1,7 @@
 //! A server that says everything again, in TLS, on one shard.
 //!
 //! ```text
-//! cargo run --release -p protocol-tls --example echo -- ADDR CERTIFICATE.pem KEY.pem
+//! cargo run --release -p protocol-tls --example tls_echo -- ADDR CERTIFICATE.pem KEY.pem
 //! openssl s_client -quiet -connect ADDR
 //! ```
 //!
