@@ -3,6 +3,7 @@
 
 #[path = "peers/programs.rs"]
 mod programs;
+mod root;
 #[path = "../examples/serve/mod.rs"]
 #[allow(dead_code, reason = "its command line and other tests use the rest")]
 mod serve;
@@ -31,19 +32,17 @@ fn address() -> SocketAddr {
         let (certificate, key) = (folder.join("certificate.pem"), folder.join("key.pem"));
         std::fs::write(&certificate, made.cert.pem()).unwrap();
         std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-        let root = folder.join("root");
-        std::fs::create_dir_all(&root).unwrap();
         let page = "<!DOCTYPE html><title>t</title><p id=p></p><script>\
             fetch('/').then(answer => answer.text()).then(text => {\
             document.getElementById('p').textContent = `[${isSecureContext} ${text}]` })</script>";
-        std::fs::write(root.join("page.html"), page).unwrap();
         let settings = serve::Settings {
             address: "127.0.0.1:0".parse().unwrap(),
             cores: Vec::new(),
-            root: Some(root),
+            root: Some(root::root("tls-peers-root", &[("page.html", page.as_bytes())])),
             tls: Some((certificate, key)),
         };
         let address = serve::start(&settings).unwrap().0;
+        // The certificate was read at the start.
         std::fs::remove_dir_all(folder).unwrap();
         address
     })
