@@ -73,6 +73,9 @@ pub(crate) struct ServerOptions {
     pub(crate) cores: Vec<usize>,
     /// Time between two sends of the bare ring; as our mount's.
     pub(crate) flush_ms: u64,
+    /// Whether our own servers do without huge pages, so that memory is not counted in steps of
+    /// 2 MiB.
+    pub(crate) has_small_pages: bool,
 }
 
 impl ServerOptions {
@@ -82,6 +85,7 @@ impl ServerOptions {
             skywave: args.value("skywave", beside_myself()?)?,
             cores: args.list("server-cores", cores)?,
             flush_ms: args.value("flush-ms", 1_500)?,
+            has_small_pages: false,
         })
     }
 
@@ -118,6 +122,9 @@ impl Server {
         };
         let log = std::fs::File::create(scratch.path().join("output.txt"))?;
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        if options.has_small_pages {
+            command.env("MIMALLOC_ALLOW_THP", "0");
+        }
         let mut server = Server { kind, address, guard: Guard::spawn(&mut command)?, scratch };
         server.wait_ready()?;
         Ok(server)

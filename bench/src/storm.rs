@@ -12,7 +12,8 @@ use crate::trial::{self, Case, Timing, Trial};
 /// `bench connect-storm`: all at once, until each has had its burst.
 pub(crate) fn connect_storm(mut args: Args) -> Result<()> {
     let recorder = Recorder::new(&mut args)?;
-    let options = ServerOptions::read(&mut args, "0")?;
+    let mut options = ServerOptions::read(&mut args, "0")?;
+    options.has_small_pages = true;
     let kinds: Vec<Kind> = args.list("servers", "skywave,icecast,bare")?;
     let listeners = args.value("listeners", 10_000)?;
     let rounds: usize = args.value("rounds", 3)?;
