@@ -199,11 +199,13 @@ fn counted(command: &[&str], shared: &[&str]) -> Result<Outcome> {
 /// (it did not compile, it was killed) counts as one that failed.
 fn tally(succeeded: bool, text: &str) -> Outcome {
     let mut outcome = Outcome { passed_count: 0, failed_count: 0 };
-    for line in text.lines() {
-        let line = line.trim_start();
-        if !line.starts_with("test result:") && !line.starts_with("Summary [") {
-            continue;
-        }
+    let lines = || text.lines().map(str::trim_start);
+    // nextest shows what a failed test printed, and that has a result line of its own.
+    let counts = match lines().any(|line| line.starts_with("Summary [")) {
+        true => "Summary [",
+        false => "test result:",
+    };
+    for line in lines().filter(|line| line.starts_with(counts)) {
         outcome.passed_count += number_before(line, "passed");
         for verdict in ["failed", "timed out", "exec failed"] {
             outcome.failed_count += number_before(line, verdict);
@@ -245,6 +247,8 @@ mod tests {
         let nextest = "     Summary [   0.391s] 14 tests run: 12 passed (1 slow), 1 failed, \
                        1 timed out, 3 skipped";
         assert_eq!(tally(false, nextest), Outcome { passed_count: 12, failed_count: 2 });
+        let again = format!("test result: FAILED. 0 passed; 1 failed\n{nextest}");
+        assert_eq!(tally(false, &again), Outcome { passed_count: 12, failed_count: 2 });
     }
 
     #[test]
