@@ -29,7 +29,7 @@ mod xml;
 mod tests;
 
 pub(crate) use answer::{
-    Body, answer, playlist, playlist_with_login, stream_list_txt, without_body,
+    Body, Seen, answer, playlist, playlist_with_login, stream_list_txt, without_body,
 };
 pub(crate) use escape::push_json_string;
 pub(crate) use json::{health, status_json};

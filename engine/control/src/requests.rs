@@ -176,7 +176,9 @@ impl Control {
                 self.answer_body(asker, 200, Body::Text, &render::stream_list_txt(&view));
             }
             Command::Playlist { mount, kind } => {
-                let playlist = render::playlist(&view, &mount, kind, request.header("host"));
+                let seen =
+                    render::Seen { host: request.header("host"), is_secure: request.is_secure };
+                let playlist = render::playlist(&view, &mount, kind, seen);
                 self.answer_body(asker, 200, Body::Playlist(kind), &playlist);
             }
             Command::BuildM3u { mount, credentials } => {

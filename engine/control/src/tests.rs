@@ -281,6 +281,7 @@ impl World {
             headers,
             body: Vec::new(),
             peer: SocketAddr::from(([192, 0, 2, 9], 5000)),
+            is_secure: false,
         };
         self.ask(0, Question::Http(Box::new(request)))
     }

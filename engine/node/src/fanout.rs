@@ -245,7 +245,7 @@ impl Node {
                 }
                 self.close(cx, token);
             }
-            Served::Over => self.close(cx, token),
+            Served::Over => self.stream_over(cx, token),
         }
         None
     }

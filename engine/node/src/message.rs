@@ -259,6 +259,8 @@ pub struct ForwardedRequest {
     pub body: Vec<u8>,
     /// The client, proxies taken away.
     pub peer: SocketAddr,
+    /// Whether it came over TLS.
+    pub is_secure: bool,
 }
 
 impl ForwardedRequest {

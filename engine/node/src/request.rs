@@ -110,7 +110,8 @@ impl Node {
         fresh: &[u8],
     ) {
         let Some(connection) = self.connections.get_mut(token) else { return };
-        let is_open = connection.redirects && !connection.is_secure();
+        let is_secure = connection.is_secure();
+        let is_open = connection.redirects && !is_secure;
         let Connection { state: State::Head(head), input, peer, record, keep_alive, .. } =
             connection
         else {
@@ -149,7 +150,8 @@ impl Node {
                     (Wish::Answered { status: 429, bytes }, used)
                 } else {
                     let mut wish = wish_of(&head, *peer, &self.snapshot, &answers);
-                    if matches!(wish, Wish::Forward { .. }) {
+                    if let Wish::Forward { request, .. } = &mut wish {
+                        request.is_secure = is_secure;
                         keep_alive.is_wanted = asks_to_be_kept(&head);
                         let redirect = is_open.then(|| redirect_to_https(&head, &answers));
                         if let Some((status, bytes)) = redirect.flatten() {
@@ -521,6 +523,7 @@ fn forwarded(head: &RequestHead<'_>, path: String, peer: SocketAddr) -> Forwarde
             .collect(),
         body: Vec::new(),
         peer,
+        is_secure: false,
     }
 }
 

@@ -202,6 +202,26 @@ impl Node {
         }
     }
 
+    /// Ends a connection whose stream is over. Over TLS the far end is told first: without
+    /// `close_notify` anybody could have cut it (RFC 8446 §6.1).
+    pub(crate) fn stream_over<I: Io>(&mut self, cx: &mut Context<'_, I, Message>, token: Token) {
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        if !connection.is_secure() || connection.sending {
+            return self.close(cx, token);
+        }
+        self.change_state(cx, token, State::Answering);
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        let Some(socket) = connection.socket else { return self.close(cx, token) };
+        let Some(pieces) = connection.seal(Gather::new(), true) else {
+            return self.close(cx, token);
+        };
+        connection.close_after_output = true;
+        connection.deadline = Some(cx.now() + ALERT_TIMEOUT);
+        connection.sending = true;
+        self.arm(cx, token);
+        cx.submit(token, Op::Send(socket, pieces));
+    }
+
     /// Sends records that nothing else waits for.
     fn send_records<I: Io>(&mut self, cx: &mut Context<'_, I, Message>, token: Token) {
         let Some(connection) = self.connections.get_mut(token) else { return };

@@ -16,6 +16,7 @@ fn request(method: &str, target: &str) -> ForwardedRequest {
         headers: Vec::new(),
         body: Vec::new(),
         peer: "192.0.2.1:4000".parse().unwrap(),
+        is_secure: false,
     }
 }
 

@@ -45,15 +45,25 @@ pub(crate) fn without_body(mut answer: Vec<u8>) -> Vec<u8> {
     answer
 }
 
+/// How the client sees the server.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Seen<'a> {
+    /// Its `Host`.
+    pub(crate) host: Option<&'a str>,
+    /// It came over TLS, and what it is told to play shall too.
+    pub(crate) is_secure: bool,
+}
+
 /// A playlist of one mount. As in Icecast an M3U or PLS says yes to any mount and goes by the
-/// client's own `Host` where that has a port; the others tell only of what runs.
-pub(crate) fn playlist(view: &View, mount: &str, kind: Playlist, host: Option<&str>) -> String {
-    let by_configuration = base_url(&view.hostname, view.port);
-    let base = match (kind, host) {
+/// client's own `Host` where that has a port; the others tell only of what runs. Over TLS all go by
+/// `Host`, which needs no port there: the configuration names none that speaks TLS.
+pub(crate) fn playlist(view: &View, mount: &str, kind: Playlist, seen: Seen<'_>) -> String {
+    let base = match (kind, seen.host) {
+        (_, Some(host)) if seen.is_secure && is_host(host) => format!("https://{host}"),
         (Playlist::M3u | Playlist::Pls, Some(host)) if is_host_and_port(host) => {
             format!("http://{host}")
         }
-        _ => by_configuration,
+        _ => base_url(&view.hostname, view.port),
     };
     let url = protocol_icy::listen_url(&base, mount);
     let running = view.mounts.iter().find(|known| known.name == mount);
@@ -124,6 +134,16 @@ fn content_type_of(kind: Body) -> &'static str {
 /// `radio.example:8000`, `[::1]:8000`: what may stand in a URL as it is.
 fn is_host_and_port(host: &str) -> bool {
     let Some((name, port)) = host.rsplit_once(':') else { return false };
-    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._[]:".contains(&byte);
-    !name.is_empty() && name.bytes().all(is_name) && port.parse::<u16>().is_ok()
+    is_name(name) && port.parse::<u16>().is_ok()
+}
+
+/// The same, or without a port.
+fn is_host(host: &str) -> bool {
+    let has_port = host.rsplit_once(':').is_some() && !host.ends_with(']');
+    if has_port { is_host_and_port(host) } else { is_name(host) }
+}
+
+fn is_name(name: &str) -> bool {
+    let is_usual = |byte: u8| byte.is_ascii_alphanumeric() || b"-._[]:".contains(&byte);
+    !name.is_empty() && name.bytes().all(is_usual)
 }

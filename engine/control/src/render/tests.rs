@@ -366,7 +366,8 @@ fn health_is_small_json() {
 #[test]
 fn playlists_go_by_the_host_that_was_asked() {
     let view = view(vec![mp3(Some("A - T"))]);
-    let m3u = |mount, host| playlist(&view, mount, Playlist::M3u, host);
+    let plain = |host| Seen { host, is_secure: false };
+    let m3u = |mount, host| playlist(&view, mount, Playlist::M3u, plain(host));
     let seen = "http://127.0.0.1:18000/live.mp3\r\n";
     assert_eq!(m3u("/live.mp3", Some("127.0.0.1:18000")), seen);
     assert_eq!(m3u("/nosuch", Some("127.0.0.1:18000")), "http://127.0.0.1:18000/nosuch\r\n");
@@ -376,18 +377,33 @@ fn playlists_go_by_the_host_that_was_asked() {
         assert_eq!(m3u("/live.mp3", host), configured, "{host:?}");
     }
     assert_eq!(m3u("/live.mp3", Some("[::1]:80")), "http://[::1]:80/live.mp3\r\n");
-    let vclt = playlist(&view, "/live.mp3", Playlist::Vclt, Some("127.0.0.1:18000"));
+    let vclt = playlist(&view, "/live.mp3", Playlist::Vclt, plain(Some("127.0.0.1:18000")));
     assert_eq!(
         vclt,
         "STREAMURL=http://localhost:8000/live.mp3\nTITLE=A - T\nSERVER_NAME=N1\n\
          DESCRIPTION=D\"1\\x\nSIGNALINFO=\nGENRE=G1\n==\n"
     );
-    assert!(playlist(&view, "/nosuch", Playlist::Xspf, None).contains("<trackList/>"));
+    assert!(playlist(&view, "/nosuch", Playlist::Xspf, plain(None)).contains("<trackList/>"));
     let login = Credentials { user: "bob".into(), password: "p/w@:x".into() };
     assert_eq!(
         playlist_with_login(&view, "/auth.mp3", &login),
         "http://bob:p%2Fw%40%3Ax@localhost:8000/auth.mp3\r\n"
     );
+}
+
+#[test]
+fn whoever_asks_over_tls_is_told_to_play_over_tls() {
+    let view = view(vec![mp3(None)]);
+    let m3u = |host| playlist(&view, "/live.mp3", Playlist::M3u, Seen { host, is_secure: true });
+    for host in ["radio.example", "radio.example:8443", "[2001:db8::1]", "[::1]:443"] {
+        assert_eq!(m3u(Some(host)), format!("https://{host}/live.mp3\r\n"));
+    }
+    for host in [Some("evil/x"), Some("h:x"), Some(""), Some("h:"), None] {
+        assert_eq!(m3u(host), "http://localhost:8000/live.mp3\r\n", "{host:?}");
+    }
+    let seen = Seen { host: Some("radio.example"), is_secure: true };
+    let xspf = playlist(&view, "/live.mp3", Playlist::Xspf, seen);
+    assert!(xspf.contains("https://radio.example/live.mp3"), "{xspf}");
 }
 
 #[test]

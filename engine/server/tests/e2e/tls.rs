@@ -125,6 +125,37 @@ fn a_source_and_a_listener_over_tls() {
 }
 
 #[test]
+fn a_stream_over_tls_ends_with_a_word() {
+    if !have(&["python3"]) {
+        return;
+    }
+    let (server, folder) = start("");
+    let source = Source::tape(server.address, "/live.mp3", 1, 4.0);
+    wait_for("it is up", || server.mount_status("/live.mp3").is_some());
+    // Python's `ssl` takes an end without `close_notify` for an error, when told to.
+    let script = folder.path().join("listen.py");
+    let port = server.address.port();
+    let code = format!(
+        "import socket, ssl\n\
+         context = ssl.create_default_context()\n\
+         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE\n\
+         plain = socket.create_connection(('127.0.0.1', {port}), 20)\n\
+         secure = context.wrap_socket(plain, suppress_ragged_eofs=False)\n\
+         secure.sendall(b'GET /live.mp3 HTTP/1.0\\r\\n\\r\\n')\n\
+         total = 0\n\
+         while data := secure.recv(65536):\n    total += len(data)\n\
+         print('ended after', total)\n"
+    );
+    fs::write(&script, code).expect("a file");
+    let mut listener = peer("python3", &[&script.display().to_string()]);
+    wait_for("it hears", || {
+        server.mount_status("/live.mp3").is_some_and(|mount| mount["listeners"] == 1)
+    });
+    drop(source);
+    assert!(listener.succeeds_within(SOON), "{}", listener.log());
+}
+
+#[test]
 fn certificates_change_and_connections_go_on() {
     if !have(&["curl"]) {
         return;
