@@ -4,11 +4,11 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::Output;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::harness::{Folder, Server, Setup, free_port, have, peer, rest_ms, run_to_end, wait_for};
+use crate::harness::{Folder, Server, Setup, free_port, have, peer, run_to_end, wait_for};
 
 const SECRET: &str = "a-turn-secret";
 
@@ -143,45 +143,72 @@ fn ice_servers_are_handed_to_whom_the_configuration_says() {
     assert_eq!(json["ttl"], 86_400);
 }
 
-/// A page in which two peer connections exchange video through the relay alone, and say so.
+/// Two pages in one browser that exchange video through the relay alone, and say so.
 fn page(url: &str, name: &str, credential: &str) -> String {
     PAGE.replace("{url}", url).replace("{name}", name).replace("{credential}", credential)
 }
 
-const PAGE: &str = r#"<!doctype html><canvas id=c width=160 height=120></canvas>
-<video id=v autoplay muted playsinline></video><script>
+const PAGE: &str = r#"<!doctype html><body><script>
 const say = text => fetch("/say?" + encodeURIComponent(text));
 window.onerror = text => say("error " + text);
 window.onunhandledrejection = event => say("error " + event.reason);
-(async () => {
-  const canvas = document.getElementById("c"), paper = canvas.getContext("2d");
-  let count = 0;
-  setInterval(() => { paper.fillStyle = `hsl(${count++ * 7 % 360} 90% 50%)`;
-    paper.fillRect(0, 0, 160, 120); }, 40);
+const me = location.hash.slice(1);
+if (!me) for (const name of ["one", "two"]) {
+  const frame = document.createElement("iframe");
+  frame.src = "/page#" + name;
+  document.body.append(frame);
+} else {
+  const mail = new BroadcastChannel("mail");
   const config = { iceTransportPolicy: "relay",
     iceServers: [{ urls: "{url}", username: "{name}", credential: "{credential}" }] };
-  const [one, two] = [new RTCPeerConnection(config), new RTCPeerConnection(config)];
-  one.onicecandidate = event => event.candidate && two.addIceCandidate(event.candidate);
-  two.onicecandidate = event => event.candidate && one.addIceCandidate(event.candidate);
-  two.ontrack = event => { document.getElementById("v").srcObject = event.streams[0]; };
-  const stream = canvas.captureStream(25);
-  stream.getTracks().forEach(track => one.addTrack(track, stream));
-  await one.setLocalDescription(await one.createOffer());
-  await two.setRemoteDescription(one.localDescription);
-  await two.setLocalDescription(await two.createAnswer());
-  await one.setRemoteDescription(two.localDescription);
-  let told = 0;
-  setInterval(async () => {
-    let frames = 0, kind = "";
-    const stats = await two.getStats();
-    stats.forEach(entry => {
-      if (entry.type === "inbound-rtp") frames = entry.framesDecoded || 0;
-      if (entry.type === "candidate-pair" && entry.nominated)
-        kind = stats.get(entry.localCandidateId).candidateType;
-    });
-    if (frames >= told + 25) { told = frames; say(`frames ${frames} ${kind}`); }
-  }, 200);
-})();
+  const connection = new RTCPeerConnection(config);
+  connection.onicecandidate = event => event.candidate
+    && mail.postMessage({ candidate: event.candidate.toJSON() });
+  const describe = async description => {
+    await connection.setLocalDescription(description);
+    mail.postMessage({ description: connection.localDescription.toJSON() });
+  };
+  const call = async () => {
+    const canvas = document.createElement("canvas"), paper = canvas.getContext("2d");
+    [canvas.width, canvas.height] = [160, 120];
+    let count = 0;
+    setInterval(() => { paper.fillStyle = `hsl(${count++ * 7 % 360} 90% 50%)`;
+      paper.fillRect(0, 0, 160, 120); }, 40);
+    const stream = canvas.captureStream(25);
+    stream.getTracks().forEach(track => connection.addTrack(track, stream));
+    await describe(await connection.createOffer());
+  };
+  const take = async ({ description, candidate, ready }) => {
+    if (ready && me === "one" && !connection.localDescription) await call();
+    if (candidate) await connection.addIceCandidate(candidate);
+    if (description) {
+      await connection.setRemoteDescription(description);
+      if (description.type === "offer") await describe(await connection.createAnswer());
+    }
+  };
+  let taken = Promise.resolve();
+  mail.onmessage = event => { taken = taken.then(() => take(event.data)); };
+  if (me === "two") {
+    const video = document.createElement("video");
+    [video.autoplay, video.muted, video.playsInline] = [true, true, true];
+    document.body.append(video);
+    connection.ontrack = event => { video.srcObject = event.streams[0]; };
+    // The other page may not be there yet.
+    const knock = setInterval(() => connection.remoteDescription ? clearInterval(knock)
+      : mail.postMessage({ ready: true }), 200);
+    let told = 0;
+    setInterval(async () => {
+      let frames = 0, kind = "";
+      const stats = await connection.getStats();
+      stats.forEach(entry => {
+        if (entry.type === "inbound-rtp") frames = entry.framesDecoded || 0;
+        if (entry.type === "candidate-pair" && entry.nominated)
+          kind = stats.get(entry.localCandidateId).candidateType;
+      });
+      if (frames >= told + 25) { told = frames; say(`frames ${frames} ${kind}`); }
+    }, 200);
+  }
+}
 </script>"#;
 
 /// Serves the page, and collects what it says.
@@ -215,8 +242,8 @@ fn page_server(page: String) -> (u16, Arc<Mutex<Vec<String>>>) {
     (port, told)
 }
 
-/// Two connections of one page exchange so many frames through this server's relay.
-fn exchange_video(server: &Server, url: &str, frames_min: u64) {
+/// Two pages exchange so many frames through this server's relay, and for so long.
+fn exchange_video(server: &Server, url: &str, frames_min: u64, at_least: Duration) {
     let reply = server.admin("/ice-servers?user=anna");
     let json: serde_json::Value = serde_json::from_slice(&reply.body).expect("JSON");
     let text = |key: &str| json[key].as_str().expect("a string").to_owned();
@@ -242,8 +269,8 @@ fn exchange_video(server: &Server, url: &str, frames_min: u64) {
             &address,
         ],
     );
-    let mut most = 0;
-    while most < frames_min {
+    let (began, mut most) = (Instant::now(), 0);
+    while most < frames_min || began.elapsed() < at_least {
         let before = most;
         wait_for("more frames arrive by the relay", || {
             let told = told.lock().expect("nobody panics here").clone();
@@ -271,7 +298,7 @@ fn chromium_exchanges_video_over_udp_tcp_and_tls() {
         format!("turn:127.0.0.1:{port}?transport=tcp"),
         format!("turns:127.0.0.1:{tls_port}?transport=tcp"),
     ] {
-        exchange_video(&server, &url, 75);
+        exchange_video(&server, &url, 75, Duration::ZERO);
     }
     assert!(server.metric("skywave_turn_to_client_packets_total").is_some_and(|it| it > 100.0));
 }
@@ -283,10 +310,19 @@ fn chromium_exchanges_video_for_longer_than_a_channel_lasts() {
     if !have(&["chromium"]) {
         return;
     }
-    let (server, port, _) = start("");
-    let began = std::time::Instant::now();
-    while began.elapsed() < Duration::from_secs(660) {
-        exchange_video(&server, &format!("turn:127.0.0.1:{port}?transport=udp"), 16_500);
-        rest_ms(10);
-    }
+    let (server, port, tls_port) = start("");
+    let urls = [
+        format!("turn:127.0.0.1:{port}?transport=udp"),
+        format!("turn:127.0.0.1:{port}?transport=tcp"),
+        format!("turns:127.0.0.1:{tls_port}?transport=tcp"),
+    ];
+    std::thread::scope(|scope| {
+        for url in &urls {
+            let server = &server;
+            scope.spawn(move || exchange_video(server, url, 1_000, Duration::from_secs(660)));
+        }
+    });
+    // Two pages of each kind, and more than ten minutes of video.
+    assert!(server.metric("skywave_turn_allocations_total").is_some_and(|it| it >= 6.0));
+    assert!(server.metric("skywave_turn_to_client_packets_total").is_some_and(|it| it > 30_000.0));
 }
