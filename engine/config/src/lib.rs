@@ -42,7 +42,7 @@ pub use limits::{Limits, MemoryTerm};
 pub use mount::Mount;
 pub use reload::Reload;
 pub use sections::{Credentials, Demo, Http, Listen, Log, Server, Shards, Tls};
-pub use turn::Turn;
+pub use turn::{TURN_DATAGRAM_BUFFERS_COUNT, Turn};
 pub use types::{Cidr, Level, Secret};
 
 /// The whole configuration.

@@ -133,7 +133,7 @@ pub struct MemoryTerm {
 }
 
 impl MemoryTerm {
-    fn new(name: &'static str, count: u64, each_bytes: u64) -> Self {
+    pub(crate) fn new(name: &'static str, count: u64, each_bytes: u64) -> Self {
         MemoryTerm { name, count, each_bytes, bytes: count.saturating_mul(each_bytes) }
     }
 }
@@ -159,7 +159,7 @@ const CHUNK_BYTES_MIN: u64 = 512;
 /// A chunk: offset, block, range, sync.
 const CHUNK_REFERENCE_BYTES: u64 = 64;
 
-/// A provided buffer of `shards/ring`.
+/// A provided buffer of `shards/ring` for streams.
 const RECEIVE_BUFFER_BYTES: u64 = 4_096;
 
 /// An entry of the operation table for receiving and one for sending, for each socket.

@@ -274,6 +274,19 @@ fn a_network_holds_its_addresses_and_no_others() {
 }
 
 #[test]
+fn what_turn_may_hold_is_in_the_sum_where_it_starts() {
+    let off = Config::parse("f", "").expect("in order");
+    assert!(off.turn.memory_terms(2).is_empty());
+    let text = "[turn]\nlisten = [\"192.0.2.1:3478\"]\nusers = [\"a:b\"]\n";
+    let on = Config::parse("f", text).expect("in order");
+    let terms = on.turn.memory_terms(2);
+    let of = |name: &str| terms.iter().find(|term| term.name.contains(name)).expect(name).bytes;
+    assert_eq!(of("buffers"), 2 * 256 * 72 * 1024);
+    assert_eq!(of("allocations"), 2 * 20_000 * 2_048);
+    assert!(of("streams") > 4_096 * 512 * 1024);
+}
+
+#[test]
 fn the_memory_bound_is_the_sum_of_its_terms_and_grows_with_each() {
     let limits = Limits::default();
     let terms = limits.memory_terms(2);

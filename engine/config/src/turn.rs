@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 
 use crate::check;
 use crate::define::keys;
+use crate::limits::MemoryTerm;
 use crate::types::{Cidr, Secret};
 
 keys! {
@@ -65,7 +66,8 @@ keys! {
         user_bytes_per_s: Option<u64> = None, within(1_000, 100_000_000_000),
             example("10000000"), restart();
 
-        /// Streams (TCP, TLS) of clients on a shard.
+        /// Streams (TCP, TLS) of clients on a shard, and as many connections with peers. Another
+        /// is closed.
         streams_per_shard_max: usize = 4_096, within(1, 1_000_000), restart();
 
         /// Whether clients are spread over shards by their address alone, which reserved ports and
@@ -84,6 +86,16 @@ keys! {
         ice_ttl_s: u64 = 86_400, within(60, 31_536_000);
     }
 }
+
+/// Buffers for datagrams that a shard with TURN lends the kernel.
+pub const TURN_DATAGRAM_BUFFERS_COUNT: u16 = 256;
+
+/// Each of them: as many joined datagrams as the kernel joins, with room to move them apart.
+const DATAGRAM_BUFFER_BYTES: u64 = 72 * 1024;
+
+/// What a stream may have waiting: a send under way and another behind it (512 KiB each), a frame
+/// that is not whole, and what TLS keeps.
+const STREAM_BYTES: u64 = (2 * 512 + 64 + 32 + 24) * 1024;
 
 impl Turn {
     /// Whether there is somebody who may have an allocation.
@@ -115,6 +127,25 @@ impl Turn {
             return ips.into_iter().map(|ip| (ip, ip)).collect();
         }
         self.external.iter().filter_map(|text| external(text)).collect()
+    }
+
+    /// What TURN adds to [`crate::Limits::memory_terms`] with so many shards; nothing where it does
+    /// not start.
+    pub fn memory_terms(&self, shards_count: usize) -> Vec<MemoryTerm> {
+        if !self.starts() {
+            return Vec::new();
+        }
+        let each = |count: usize| (shards_count as u64).saturating_mul(count as u64);
+        vec![
+            MemoryTerm::new(
+                "turn datagram buffers",
+                each(usize::from(TURN_DATAGRAM_BUFFERS_COUNT)),
+                DATAGRAM_BUFFER_BYTES,
+            ),
+            MemoryTerm::new("turn allocations", each(self.allocations_per_shard_max), 2_048),
+            // Of clients, and as many of peers.
+            MemoryTerm::new("turn streams", each(2 * self.streams_per_shard_max), STREAM_BYTES),
+        ]
     }
 
     /// Names and passwords of the users.

@@ -17,10 +17,12 @@ pub fn examine(config: &Config) -> ExitCode {
     println!("shards: {shards_count} on {cores} cores");
     println!("turn: {}", crate::turn::state(&config.turn));
     println!("memory at the limits, at most:");
-    for term in config.limits.memory_terms(shards_count) {
+    let turn = config.turn.memory_terms(shards_count);
+    let mut total = 0_u64;
+    for term in config.limits.memory_terms(shards_count).into_iter().chain(turn) {
         println!("  {:>12} KiB  {}", term.bytes / 1024, term.name);
+        total = total.saturating_add(term.bytes);
     }
-    let total = config.limits.memory_bytes_max(shards_count);
     println!("  {:>12} KiB  in all", total / 1024);
     if report.is_usable() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

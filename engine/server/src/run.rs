@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, bail};
-use engine_config::{Config, Mount, Secret};
+use engine_config::{Config, Mount, Secret, TURN_DATAGRAM_BUFFERS_COUNT};
 use engine_control::{Bell, Command, Control, Setup};
 use engine_node::{Acceptor, LogSink, Message, Node, turn_relay};
 use protocol_tls::ServerConfig;
@@ -291,7 +291,7 @@ fn ring_config(config: &Config) -> RingConfig {
         sockets_max: defaults.sockets_max.min(config.limits.sockets_per_shard_max),
         stream_buffers_count: config.limits.receive_buffers_count as u16,
         // Only TURN uses datagrams.
-        datagram_buffers_count: if config.turn.starts() { 256 } else { 16 },
+        datagram_buffers_count: if config.turn.starts() { TURN_DATAGRAM_BUFFERS_COUNT } else { 16 },
         udp_gro: config.turn.starts(),
         ..defaults
     }
