@@ -81,7 +81,7 @@ keys! {
         keys: Vec<PathBuf> = Vec::new(), example("[\"/etc/skywave/privkey.pem\"]");
 
         /// Steps of handshakes that a shard takes part in in one tick; others wait for the next, so
-        /// that a storm of them delays no listener.
+        /// that a storm of them delays no listener. TURN's clients have as many of their own.
         handshakes_per_tick_max: u32 = 4, within(1, 1_000);
     }
 }

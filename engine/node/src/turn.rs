@@ -70,6 +70,7 @@ pub fn turn_relay(
         tls,
         spreads_by_address: turn.spread_by_address,
         stream_count_max: turn.streams_per_shard_max,
+        handshakes_per_tick_max: config.tls.handshakes_per_tick_max,
         seed: common.seed,
         epoch: common.epoch,
         shard: (shard, common.shards_count),

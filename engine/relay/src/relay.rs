@@ -3,7 +3,7 @@
 //! *Invariant:* whenever the protocol was told something, all that it wants is done before it is
 //! told the next thing: payloads that it names lie in the last input.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -46,18 +46,28 @@ pub struct Relay {
     pub(crate) connections: BTreeMap<ConnectionId, Token>,
     /// Streams with something to send, or to be closed, when the tick ends.
     pub(crate) dirty: Vec<Token>,
+    /// Streams that wait for their turn at shaking hands, each once.
+    pub(crate) handshakes_waiting: VecDeque<Token>,
+    /// Steps of handshakes that this tick has left.
+    pub(crate) handshakes_left: u32,
     pub(crate) ended: Vec<Ended>,
     pub(crate) next_external: usize,
     pub(crate) tally: Tally,
     clock_at: Instant,
+    /// When the last tick ended.
+    tick_at: Instant,
 }
 
 /// What the relay counts besides the protocol.
 pub(crate) struct Tally {
     pub(crate) stream_count: usize,
+    /// Connections with peers, counted apart from clients' streams.
+    pub(crate) peer_stream_count: usize,
     pub(crate) stream_drops: u64,
     pub(crate) streams_closed: u64,
     pub(crate) streams_refused: u64,
+    pub(crate) handshakes_delayed: u64,
+    pub(crate) tls_failures: u64,
     pub(crate) send_failures: u64,
     /// Packets that came in this tick.
     pub(crate) packets_in_tick: u32,
@@ -94,18 +104,24 @@ impl Relay {
             kept: BTreeMap::new(),
             connections: BTreeMap::new(),
             dirty: Vec::new(),
+            handshakes_waiting: VecDeque::new(),
+            handshakes_left: settings.handshakes_per_tick_max,
             ended: Vec::new(),
             next_external: 0,
             tally: Tally {
                 stream_count: 0,
+                peer_stream_count: 0,
                 stream_drops: 0,
                 streams_closed: 0,
                 streams_refused: 0,
+                handshakes_delayed: 0,
+                tls_failures: 0,
                 send_failures: 0,
                 packets_in_tick: 0,
                 packet_us: packet_histogram(),
             },
             clock_at: now + CLOCK_EVERY,
+            tick_at: now,
             settings,
         })
     }
@@ -190,9 +206,11 @@ impl Relay {
 
     /// The tick ends: what streams were given is sent, and what has passed its time ends.
     pub fn on_tick_end<I: Io, M: Send>(&mut self, cx: &mut Context<'_, I, M>) {
+        self.tick_at = cx.now();
         if self.turn.deadline().is_some_and(|deadline| deadline <= cx.now()) {
             self.tell(cx, Input::Tick);
         }
+        self.shake_hands(cx);
         self.flush_streams(cx);
         if self.tally.packets_in_tick > 0 {
             // From when the machine handed the tick's packets over to now, when they leave: the
@@ -206,7 +224,9 @@ impl Relay {
 
     /// When [`Relay::on_tick_end`] wants to run at the latest.
     pub fn deadline(&self) -> Option<Instant> {
-        self.turn.deadline()
+        // Whoever waits for a handshake has his turn in the next tick, which is due at once.
+        let waits = !self.handshakes_waiting.is_empty();
+        waits.then_some(self.tick_at).into_iter().chain(self.turn.deadline()).min()
     }
 
     /// Other credentials, peers, or another server for new allocations. What is there stays.
@@ -264,6 +284,8 @@ impl Relay {
             stream_drops: self.tally.stream_drops,
             streams_closed: self.tally.streams_closed,
             streams_refused: self.tally.streams_refused,
+            handshakes_delayed: self.tally.handshakes_delayed,
+            tls_failures: self.tally.tls_failures,
             send_failures: self.tally.send_failures,
             packet_us: self.tally.packet_us.clone(),
         }
@@ -287,6 +309,7 @@ impl Relay {
         mut carrier: Carrier<'_, I::Buffer>,
     ) {
         let mut binds: SmallVec<[Bind; 2]> = SmallVec::new();
+        let mut refused: SmallVec<[ConnectionId; 1]> = SmallVec::new();
         while let Some(output) = self.turn.poll() {
             match output {
                 Output::Transmit(transmit) => self.transmit(cx, &transmit, &mut carrier),
@@ -295,7 +318,9 @@ impl Relay {
                 Output::ReleaseFamily(id, family) => self.release_family(cx, id, family),
                 Output::Forget(id) => self.forget_reserved(cx, id),
                 Output::Connect { allocation, connection, peer } => {
-                    self.connect(cx, allocation, connection, peer);
+                    if !self.connect(cx, allocation, connection, peer) {
+                        refused.push(connection);
+                    }
                 }
                 Output::Keep { handle, connection } => self.keep(handle, connection),
                 Output::Refuse { handle } => self.close(cx, slot::token_of(handle)),
@@ -306,6 +331,9 @@ impl Relay {
         for Bind { allocation, family, port, transport } in binds {
             let address = self.open(cx, allocation, family, port, transport);
             self.tell(cx, Input::Bound { allocation, family, address });
+        }
+        for connection in refused {
+            self.tell(cx, Input::Connected { connection, is_connected: false });
         }
     }
 

@@ -29,8 +29,11 @@ pub struct Settings {
     pub tls: Option<Arc<ServerConfig>>,
     /// Whether clients are spread by their address, not by address and port.
     pub spreads_by_address: bool,
-    /// Streams of clients that are open at once, on this shard.
+    /// Streams of clients that are open at once, on this shard; and connections with peers, counted
+    /// by themselves. Then: closed, or for Connect 447.
     pub stream_count_max: usize,
+    /// Steps of TLS handshakes in one tick; others wait for the next.
+    pub handshakes_per_tick_max: u32,
     /// Chance, the same on all shards.
     pub seed: [u8; 32],
     /// An instant that all shards share: nonces count from it.

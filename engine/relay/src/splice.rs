@@ -14,17 +14,22 @@ use crate::slot::{self, Slot, outer};
 use crate::stream::{JOINED_BYTES_MAX, Receiving, Role, Stream};
 
 impl Relay {
-    /// Connects to a peer from an allocation's address.
+    /// Connects to a peer from an allocation's address; false where there is no room for one more.
     pub(crate) fn connect<I: Io, M: Send>(
         &mut self,
         cx: &mut Context<'_, I, M>,
         allocation: AllocationId,
         connection: ConnectionId,
         peer: SocketAddr,
-    ) {
+    ) -> bool {
         let role = Role::Peer { connection: Some(connection), client: None };
         let stream = Stream::new(None, peer, role, cx.now());
         let token = self.insert(Slot::Stream(Box::new(stream)));
+        if !self.count_peer(token) {
+            self.tally.streams_refused += 1;
+            self.slots.remove(token);
+            return false;
+        }
         self.connections.insert(connection, token);
         let relayed = self.relayed_token(allocation, Family::of(&peer));
         let Some(Slot::Relayed(relayed)) = relayed.and_then(|token| self.slots.get(token)) else {
@@ -33,6 +38,7 @@ impl Relay {
         let local = self.settings.externals[relayed.external].local;
         let from = SocketAddr::new(local, relayed.port.number);
         cx.submit(outer(token), Op::ConnectFrom { from, to: peer });
+        true
     }
 
     /// A connection to a peer was made, or not.
@@ -58,6 +64,7 @@ impl Relay {
         if socket.is_none() {
             self.connections.remove(&connection);
             self.slots.remove(token);
+            self.tally.peer_stream_count -= 1;
         }
         self.tell(cx, Input::Connected { connection, is_connected: socket.is_some() });
     }

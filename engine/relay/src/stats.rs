@@ -38,6 +38,10 @@ pub struct Stats {
     pub streams_closed: u64,
     /// Clients' connections that found no room.
     pub streams_refused: u64,
+    /// TLS handshakes that waited for their turn.
+    pub handshakes_delayed: u64,
+    /// TLS sessions that failed.
+    pub tls_failures: u64,
     /// Datagrams that the machine could not send.
     pub send_failures: u64,
     /// Time from a packet's arrival on the shard to its leaving, microseconds.

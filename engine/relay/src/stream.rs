@@ -17,6 +17,9 @@ pub(crate) const DATA_BYTES_MAX: usize = 256 * 1024;
 /// Answers may wait beyond it, to here. A client that asks and takes no answer is closed.
 pub(crate) const OUTPUT_BYTES_MAX: usize = 2 * DATA_BYTES_MAX;
 
+/// What a stream may have sent before its turn at shaking hands comes.
+pub(crate) const WAITING_BYTES_MAX: usize = 32 * 1024;
+
 /// When the other end of a joined pair is no longer read.
 pub(crate) const JOINED_BYTES_MAX: usize = 64 * 1024;
 
@@ -34,14 +37,18 @@ pub(crate) struct Stream {
     /// What it is sealed with, where it is; and what is sealed, or is said by the session itself.
     pub(crate) tls: Option<Box<Session>>,
     pub(crate) sealed: Vec<u8>,
-    /// What to seal with if it begins with TLS; none once it has begun.
+    /// Whether it may begin with TLS; no more once it has begun.
     pub(crate) may_seal: bool,
+    /// Received and not opened, because the tick has had its handshakes.
+    pub(crate) waiting: Vec<u8>,
     pub(crate) is_sending: bool,
     pub(crate) receiving: Receiving,
     /// It stands in the list of those with something to do.
     is_dirty: bool,
     /// It is one of the clients' that are counted.
     pub(crate) is_counted: bool,
+    /// It is one of the peers' that are counted.
+    pub(crate) is_peer_counted: bool,
     /// Close it when all is sent.
     pub(crate) ends_after_output: bool,
     /// Close it now.
@@ -93,10 +100,12 @@ impl Stream {
             tls: None,
             sealed: Vec::new(),
             may_seal: false,
+            waiting: Vec::new(),
             is_sending: false,
             receiving: Receiving::No,
             is_dirty: false,
             is_counted: false,
+            is_peer_counted: false,
             ends_after_output: false,
             is_lost: false,
             alive_at: now,

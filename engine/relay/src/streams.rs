@@ -1,7 +1,8 @@
 //! Connections: accepted, cut into frames, sent on, closed.
 //!
 //! *Invariant:* a stream has one send in flight at most; what is said meanwhile waits in its
-//! output, which is bounded.
+//! output, which is bounded. A tick has at most `handshakes_per_tick_max` steps of TLS handshakes;
+//! what waits for its turn is bounded for each stream.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -15,7 +16,7 @@ use smallvec::smallvec;
 use crate::datagrams::Carrier;
 use crate::relay::Relay;
 use crate::slot::{Slot, outer};
-use crate::stream::{Receiving, Role, Stream};
+use crate::stream::{Receiving, Role, Stream, WAITING_BYTES_MAX};
 
 /// The longest message or ChannelData of a stream, bytes.
 const FRAME_BYTES_MAX: usize = 20 + 65_536;
@@ -52,6 +53,10 @@ impl Relay {
         let stream = Stream::new(Some(socket), peer, role, now);
         let token = self.insert(Slot::Stream(Box::new(stream)));
         if let Some(allocation) = relayed {
+            if !self.count_peer(token) {
+                self.tally.streams_refused += 1;
+                return self.close(cx, token);
+            }
             cx.arm(now + CHECK_EVERY, outer(token));
             let handle = crate::slot::number_of(token);
             return self.tell(cx, Input::PeerConnected { allocation, peer, handle });
@@ -72,6 +77,15 @@ impl Relay {
         self.receive(cx, token);
     }
 
+    /// Counts a connection with a peer; false where there are as many as there may be.
+    pub(crate) fn count_peer(&mut self, token: Token) -> bool {
+        let Some(Slot::Stream(stream)) = self.slots.get_mut(token) else { return false };
+        let has_room = self.tally.peer_stream_count < self.settings.stream_count_max;
+        self.tally.peer_stream_count += usize::from(has_room);
+        stream.is_peer_counted = has_room;
+        has_room
+    }
+
     /// Bytes of a stream came in.
     pub(crate) fn received<I: Io, M: Send>(
         &mut self,
@@ -87,11 +101,51 @@ impl Relay {
             stream.tls = Some(Box::new(Session::server(config)));
         }
         let Some(tls) = &mut stream.tls else { return self.received_plain(cx, token, bytes) };
+        let has_turn = self.handshakes_left > 0 && stream.waiting.is_empty();
+        if !tls.is_handshaking() || has_turn {
+            return self.open_records(cx, token, bytes);
+        }
+        if stream.waiting.is_empty() {
+            self.handshakes_waiting.push_back(token);
+            self.tally.handshakes_delayed += 1;
+        }
+        stream.waiting.extend_from_slice(bytes);
+        if stream.waiting.len() > WAITING_BYTES_MAX {
+            stream.is_lost = true;
+            self.lose(cx, token);
+        }
+    }
+
+    /// Lets those shake hands whose turn it is.
+    pub(crate) fn shake_hands<I: Io, M: Send>(&mut self, cx: &mut Context<'_, I, M>) {
+        self.handshakes_left = self.settings.handshakes_per_tick_max;
+        while self.handshakes_left > 0 {
+            let Some(token) = self.handshakes_waiting.pop_front() else { return };
+            // Closed meanwhile, or another's slot.
+            let Some(Slot::Stream(stream)) = self.slots.get_mut(token) else { continue };
+            let mut bytes = std::mem::take(&mut stream.waiting);
+            self.open_records(cx, token, &mut bytes);
+        }
+    }
+
+    /// Opens records, answers the handshake, and hands on what they say.
+    fn open_records<I: Io, M: Send>(
+        &mut self,
+        cx: &mut Context<'_, I, M>,
+        token: Token,
+        bytes: &mut [u8],
+    ) {
+        let Some(Slot::Stream(stream)) = self.slots.get_mut(token) else { return };
+        let Some(tls) = &mut stream.tls else { return };
+        if tls.is_handshaking() {
+            self.handshakes_left = self.handshakes_left.saturating_sub(1);
+        }
         let mut plaintext = Vec::new();
         let received = tls.receive(bytes, &mut plaintext, &mut stream.sealed);
         if !stream.sealed.is_empty() {
             stream.mark(token, &mut self.dirty);
         }
+        self.tally.tls_failures += u64::from(received.is_err());
         let is_over = received.is_err() || received.is_ok_and(|received| received.is_closed);
         if !plaintext.is_empty() {
             self.received_plain(cx, token, &plaintext);
@@ -154,7 +208,10 @@ impl Relay {
                     return;
                 }
                 // Lost: where the next frame begins is not known any more.
-                Err(_) => return self.lose(cx, token),
+                Err(_) => {
+                    stream.is_lost = true;
+                    return self.lose(cx, token);
+                }
             };
             stream.alive_at = cx.now();
             let client = stream.client(token);
@@ -263,6 +320,7 @@ impl Relay {
         let is_idle = stream.role == Role::Client && silent >= IDLE;
         let client = stream.client(token);
         if waits || is_idle && !self.turn.has_allocation(&client) {
+            stream.is_lost = waits;
             return self.lose(cx, token);
         }
         let held = stream.held_until.filter(|until| *until <= now);
@@ -314,6 +372,7 @@ impl Relay {
             Slot::Relayed(relayed) => (Some(relayed.socket), Some(relayed.port)),
             Slot::Stream(stream) => {
                 self.tally.stream_count -= usize::from(stream.is_counted);
+                self.tally.peer_stream_count -= usize::from(stream.is_peer_counted);
                 self.tally.streams_closed += u64::from(stream.is_lost);
                 (stream.socket, None)
             }

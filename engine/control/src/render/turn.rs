@@ -47,7 +47,7 @@ pub(crate) fn turn_families(shards: &[ShardStats], page: &mut Page) {
         return;
     }
     type Of = fn(&engine_relay::Stats) -> u64;
-    let families: [(&str, Kind, &str, Of); 18] = [
+    let families: [(&str, Kind, &str, Of); 20] = [
         ("allocations", Kind::Gauge, "Allocations now.", |s| s.allocation_count as u64),
         ("permissions", Kind::Gauge, "Permissions held.", |s| s.permission_count as u64),
         ("channels", Kind::Gauge, "Channels held.", |s| s.channel_count as u64),
@@ -83,6 +83,10 @@ pub(crate) fn turn_families(shards: &[ShardStats], page: &mut Page) {
         ("streams_lost_total", Kind::Counter, "Streams that took no answers.", |s| {
             s.streams_closed
         }),
+        ("tls_handshakes_delayed_total", Kind::Counter, "Handshakes that waited.", |s| {
+            s.handshakes_delayed
+        }),
+        ("tls_failures_total", Kind::Counter, "TLS sessions that failed.", |s| s.tls_failures),
         ("send_failures_total", Kind::Counter, "Datagrams that were not sent.", |s| {
             s.send_failures
         }),

@@ -132,6 +132,7 @@ impl Stage {
             tls: None,
             spreads_by_address: true,
             stream_count_max: 16,
+            handshakes_per_tick_max: 4,
             seed: [7; 32],
             epoch: world.now(),
             shard: (0, shard_count as u16),

@@ -48,6 +48,7 @@ pub fn start(args: &Args) -> io::Result<(Vec<Listener>, Shards)> {
         tls: tls_config(args)?,
         spreads_by_address: true,
         stream_count_max: 4096,
+        handshakes_per_tick_max: 4,
         seed: draw_seed(),
         epoch: now,
         shard: (0, shards_count),
