@@ -1,0 +1,29 @@
+// Every drawing in use, each from its own file: the whole set is two thousand.
+
+export { default as Activity } from 'lucide/dist/esm/icons/activity.mjs';
+export { default as Camera } from 'lucide/dist/esm/icons/camera.mjs';
+export { default as CameraOff } from 'lucide/dist/esm/icons/camera-off.mjs';
+export { default as ChartNoAxesColumn } from 'lucide/dist/esm/icons/chart-no-axes-column.mjs';
+export { default as CirclePlay } from 'lucide/dist/esm/icons/circle-play.mjs';
+export { default as Download } from 'lucide/dist/esm/icons/download.mjs';
+export { default as Eye } from 'lucide/dist/esm/icons/eye.mjs';
+export { default as Film } from 'lucide/dist/esm/icons/film.mjs';
+export { default as House } from 'lucide/dist/esm/icons/house.mjs';
+export { default as Maximize } from 'lucide/dist/esm/icons/maximize.mjs';
+export { default as Mic } from 'lucide/dist/esm/icons/mic.mjs';
+export { default as MicOff } from 'lucide/dist/esm/icons/mic-off.mjs';
+export { default as MonitorUp } from 'lucide/dist/esm/icons/monitor-up.mjs';
+export { default as Phone } from 'lucide/dist/esm/icons/phone.mjs';
+export { default as PhoneOff } from 'lucide/dist/esm/icons/phone-off.mjs';
+export { default as Play } from 'lucide/dist/esm/icons/play.mjs';
+export { default as Radio } from 'lucide/dist/esm/icons/radio.mjs';
+export { default as RefreshCw } from 'lucide/dist/esm/icons/refresh-cw.mjs';
+export { default as Server } from 'lucide/dist/esm/icons/server.mjs';
+export { default as Settings } from 'lucide/dist/esm/icons/settings.mjs';
+export { default as Square } from 'lucide/dist/esm/icons/square.mjs';
+export { default as TriangleAlert } from 'lucide/dist/esm/icons/triangle-alert.mjs';
+export { default as User } from 'lucide/dist/esm/icons/user.mjs';
+export { default as Users } from 'lucide/dist/esm/icons/users.mjs';
+export { default as Volume2 } from 'lucide/dist/esm/icons/volume-2.mjs';
+export { default as VolumeX } from 'lucide/dist/esm/icons/volume-x.mjs';
+export { default as X } from 'lucide/dist/esm/icons/x.mjs';
