@@ -1,0 +1,191 @@
+//! Packets to the peer: the payload type that it knows the codec by, and a bound on what waits.
+
+use std::time::Instant;
+
+use str0m::media::Pt;
+use str0m::rtp::{ExtensionValues, RtpWrite, VideoOrientation, Vp8Descriptor, Vp8Patch};
+
+use super::{Session, TrackId};
+use crate::codec::{CodecParameters, MediaKind};
+use crate::packet::RtpPacket;
+
+/// A packet's numbers as this viewer is to see them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Projected {
+    /// The sequence number, extended. The first of a track is below 65,536.
+    pub sequence: u64,
+    /// The timestamp.
+    pub timestamp: u32,
+    /// VP8's own numbers, where they are to be others than the payload's.
+    pub vp8: Option<Vp8Numbers>,
+}
+
+/// Numbers within VP8's payload descriptor (RFC 7741 §4.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Vp8Numbers {
+    /// The picture's, of fifteen bits.
+    pub picture_id: u16,
+    /// Of the lowest temporal layer's pictures.
+    pub tl0_picture_index: u8,
+}
+
+impl Projected {
+    /// These.
+    pub fn new(sequence: u64, timestamp: u32) -> Self {
+        Self { sequence, timestamp, vp8: None }
+    }
+
+    /// As the publisher numbered them; the sequence number without what is beyond sixteen bits at
+    /// its start is the caller's business.
+    pub fn unchanged(packet: &RtpPacket) -> Self {
+        Self::new(packet.sequence, packet.timestamp as u32)
+    }
+}
+
+/// Why a packet was not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The session is over, or not connected yet.
+    NotConnected,
+    /// There is no such track, or we do not send it.
+    NoTrack,
+    /// The viewer did not agree to this codec.
+    NoCodec,
+    /// Too much waits for the pacer already. Go on with the next keyframe.
+    Full,
+}
+
+/// What is remembered of a track that we send.
+#[derive(Debug, Default)]
+pub(super) struct Outgoing {
+    /// The last choice: what for, and which payload type.
+    choice: Option<(CodecParameters, bool, Option<Pt>)>,
+}
+
+impl Outgoing {
+    pub fn forget_choice(&mut self) {
+        self.choice = None;
+    }
+}
+
+impl Session {
+    /// Hands a packet to the pacer of an outgoing track. The payload is shared, not copied.
+    ///
+    /// Several may be sent before [`poll`](Self::poll): what they make str0m do is done once.
+    ///
+    /// # Errors
+    ///
+    /// Says why it was dropped.
+    pub fn send(
+        &mut self,
+        now: Instant,
+        track: TrackId,
+        packet: &RtpPacket,
+        projected: &Projected,
+    ) -> Result<(), SendError> {
+        let outcome = self.write(now, track, packet, projected);
+        match outcome {
+            Ok(()) => {
+                self.counters.packets_out += 1;
+                self.counters.payload_bytes_out += packet.payload.len() as u64;
+            }
+            Err(SendError::Full) => self.counters.packets_full += 1,
+            Err(_) => self.counters.packets_unsent += 1,
+        }
+        outcome
+    }
+
+    fn write(
+        &mut self,
+        now: Instant,
+        track: TrackId,
+        packet: &RtpPacket,
+        projected: &Projected,
+    ) -> Result<(), SendError> {
+        if !self.is_connected() {
+            return Err(SendError::NotConnected);
+        }
+        if self.is_dirty && !self.has_written {
+            self.drain();
+        }
+        self.now = self.now.max(now);
+        let section = self.section(track).filter(|section| section.info.is_outgoing);
+        let section = section.ok_or(SendError::NoTrack)?;
+        let (mid, kind) = (section.mid, section.info.kind);
+        let number = self.payload_type(track, packet).ok_or(SendError::NoCodec)?;
+        let extensions = ExtensionValues {
+            audio_level: packet.audio_level.map(|level| -(level.min(127) as i8)),
+            voice_activity: packet.has_voice,
+            video_orientation: packet.orientation.map(orientation),
+            ..ExtensionValues::default()
+        };
+        let write = RtpWrite::new(
+            number,
+            projected.sequence.into(),
+            projected.timestamp,
+            packet.received_at,
+            packet.payload.clone(),
+        )
+        .marker(packet.is_marked)
+        .nackable(kind == MediaKind::Video)
+        .ext_vals(extensions);
+        let patch = projected.vp8.and_then(|numbers| patch(&packet.payload, numbers));
+        let write = match patch {
+            Some(patch) => write.vp8_patch(patch),
+            None => write,
+        };
+        let queued_max = self.config.limits.queued_packets_max;
+        let written = self.guarded(|rtc| {
+            let mut direct = rtc.direct_api();
+            let stream = direct.stream_tx_by_mid(mid, None).ok_or(SendError::NoTrack)?;
+            let queued = stream.queue_info().map_or(0, |info| info.packet_count());
+            if queued >= queued_max {
+                return Err(SendError::Full);
+            }
+            stream.write_rtp(write);
+            Ok(())
+        });
+        written.unwrap_or(Err(SendError::NotConnected))?;
+        (self.has_written, self.is_dirty) = (true, true);
+        Ok(())
+    }
+
+    /// The payload type by which the viewer knows this; the choice is kept until the codec changes.
+    fn payload_type(&mut self, track: TrackId, packet: &RtpPacket) -> Option<Pt> {
+        let wanted = (packet.parameters, packet.is_red);
+        let types = &self.sources.payload_types;
+        let section = self.tracks.iter_mut().find(|section| section.info.id == track)?;
+        if let Some((parameters, is_red, number)) = section.outgoing.choice
+            && (parameters, is_red) == wanted
+        {
+            return number;
+        }
+        let agreed = |parameters: &CodecParameters| section.info.codecs.contains(parameters);
+        let near = types
+            .iter()
+            .filter(|known| known.is_red == packet.is_red && agreed(&known.parameters))
+            .filter_map(|known| {
+                Some((packet.parameters.distance(&known.parameters)?, known.number))
+            });
+        let number = near.min().map(|(_, number)| Pt::from(number));
+        section.outgoing.choice = Some((wanted.0, wanted.1, number));
+        number
+    }
+}
+
+/// The bytes in which VP8's descriptor differs for this viewer; they are written while the payload
+/// is copied for encryption. A payload without these numbers stays as it is.
+fn patch(payload: &[u8], numbers: Vp8Numbers) -> Option<Vp8Patch> {
+    let descriptor = Vp8Descriptor::parse(payload).ok()?;
+    let with_picture = descriptor.patch().picture_id(numbers.picture_id);
+    let both = with_picture.tl0_pic_idx(numbers.tl0_picture_index).build();
+    both.or_else(|_| with_picture.build()).ok()
+}
+
+/// The two bits of the header extension, as str0m names them.
+fn orientation(bits: u8) -> VideoOrientation {
+    use VideoOrientation::{Deg0, Deg90, Deg180, Deg270};
+    [Deg0, Deg270, Deg180, Deg90][usize::from(bits & 3)]
+}
