@@ -107,7 +107,7 @@ enum Shape {
     Numbers(&'static str),
 }
 
-const FLAGS: [Flag; 14] = [
+const FLAGS: [Flag; 17] = [
     Flag { name: "--listen", shape: Shape::Text("ADDR"), key: ("listen", "address") },
     Flag {
         name: "--source-password",
@@ -130,6 +130,9 @@ const FLAGS: [Flag; 14] = [
     Flag { name: "--turn-external", shape: Shape::Texts("IP"), key: ("turn", "external") },
     Flag { name: "--turn-ports", shape: Shape::Text("A-B"), key: ("turn", "ports") },
     Flag { name: "--turn-allow-peer", shape: Shape::Texts("CIDR"), key: ("turn", "allow_peers") },
+    Flag { name: "--rtc", shape: Shape::Texts("ADDR"), key: ("rtc", "listen") },
+    Flag { name: "--rtc-external", shape: Shape::Texts("IP"), key: ("rtc", "external") },
+    Flag { name: "--token", shape: Shape::Texts("TOKEN"), key: ("auth", "tokens") },
 ];
 
 /// What a flag that is no key asks for.
@@ -305,7 +308,8 @@ fn help() -> String {
         writeln!(out, "  {usage:<28} {}", meaning.replace('`', "")).expect("a String takes it");
     }
     out.push_str(
-        "\n--listen may be given several times, and the flags of turn but --turn-ports too.\n\
+        "\n--listen may be given several times, and the flags of turn but --turn-ports,\n\
+         of rtc, and --token too.\n\
          --print-default-config shows every key.\n",
     );
     out

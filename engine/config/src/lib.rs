@@ -25,6 +25,7 @@ mod mount;
 mod read;
 mod relate;
 mod reload;
+mod rtc;
 mod sections;
 mod setting;
 mod turn;
@@ -41,6 +42,7 @@ pub use flags::{Invocation, parse_args, parse_args_with};
 pub use limits::{Limits, MemoryTerm};
 pub use mount::Mount;
 pub use reload::Reload;
+pub use rtc::{Auth, Rtc, Stream, stream_name};
 pub use sections::{Credentials, Demo, Http, Listen, Log, Server, Shards, Tls};
 pub use turn::{TURN_DATAGRAM_BUFFERS_COUNT, Turn};
 pub use types::{Cidr, Level, Secret};
@@ -68,6 +70,12 @@ pub struct Config {
     pub http: Http,
     /// `[turn]`: TURN for browsers.
     pub turn: Turn,
+    /// `[auth]`: tokens.
+    pub auth: Auth,
+    /// `[rtc]`: WebRTC.
+    pub rtc: Rtc,
+    /// `[[stream]]`: the configured streams of WebRTC.
+    pub streams: Vec<Stream>,
     /// `[log]`: what is written down.
     pub log: Log,
     /// `[demo]`: a stream without an encoder.
@@ -87,6 +95,9 @@ impl Default for Config {
             mounts: Vec::new(),
             http: Http::default(),
             turn: Turn::default(),
+            auth: Auth::default(),
+            rtc: Rtc::default(),
+            streams: Vec::new(),
             log: Log::default(),
             demo: Demo::default(),
         }
@@ -115,6 +126,12 @@ impl Config {
         })
     }
 
+    /// The settings of any stream: as configured, or the defaults under that name.
+    pub fn stream_named(&self, name: &str) -> Stream {
+        let configured = self.streams.iter().find(|stream| stream.name == name);
+        configured.cloned().unwrap_or_else(|| Stream { name: name.into(), ..Stream::default() })
+    }
+
     /// Lets `walker` see every section in the order in which they are read and documented.
     /// `[mount_defaults]` comes before the mounts that start from it.
     fn walk(walker: &mut impl Walker) {
@@ -128,6 +145,9 @@ impl Config {
         walker.list(|config| &mut config.mounts, |config| config.mount_defaults.clone());
         walker.section(Http::NAME, |config| &mut config.http);
         walker.section(Turn::NAME, |config| &mut config.turn);
+        walker.section(Auth::NAME, |config| &mut config.auth);
+        walker.section(Rtc::NAME, |config| &mut config.rtc);
+        walker.list(|config| &mut config.streams, |_| Stream::default());
         walker.section(Log::NAME, |config| &mut config.log);
         walker.section(Demo::NAME, |config| &mut config.demo);
     }

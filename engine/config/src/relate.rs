@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use crate::define::Section;
 use crate::read::Places;
-use crate::{Config, Limits, Listen, MOUNT_DEFAULTS, Mount, Shards, Tls, Turn};
+use crate::{Config, Limits, Listen, MOUNT_DEFAULTS, Mount, Rtc, Shards, Stream, Tls, Turn};
 
 /// A key, by section, index of the table and name.
 type Spot = (&'static str, usize, &'static str);
@@ -21,6 +21,7 @@ pub(crate) fn faults(config: &Config, places: &Places) -> Vec<(Spot, String)> {
     }
     mount_names(config, &mut faults);
     turn(config, &mut faults);
+    rtc(config, &mut faults);
     fallbacks(config, &mut faults);
     if config.limits.sources_max > config.limits.clients_max {
         let message = format!("must not exceed clients_max, {}", config.limits.clients_max);
@@ -53,6 +54,13 @@ impl Config {
         warn(
             turn.ice_servers != "off" && (turn.secrets.is_empty() || !turn.starts()),
             "turn.ice_servers needs turn.listen and a secret: nothing is handed out",
+        );
+        let may_publish = !self.rtc.publish_tokens.is_empty()
+            || !self.auth.tokens.is_empty()
+            || self.streams.iter().any(|stream| stream.publish_token.is_some());
+        warn(
+            self.rtc.is_wanted() && !may_publish,
+            "rtc has no publish_tokens and there are no auth.tokens: nobody may publish",
         );
         let secrets = [&credentials.source_password, &credentials.admin_password];
         let is_well_known =
@@ -104,6 +112,31 @@ fn turn(config: &Config, faults: &mut Vec<(Spot, String)>) {
     if !turn.listen_tls.is_empty() && config.tls.certificates.is_empty() {
         let message = "needs tls.certificates".to_owned();
         faults.push(((Turn::NAME, 0, "listen_tls"), message));
+    }
+}
+
+/// WebRTC needs an address to tell browsers, and ports that TURN does not have. Streams have names
+/// of their own.
+fn rtc(config: &Config, faults: &mut Vec<(Spot, String)>) {
+    let rtc = &config.rtc;
+    if rtc.is_wanted() && rtc.announced().is_empty() {
+        let message = "which address are browsers told? needed where rtc.listen names none";
+        faults.push(((Rtc::NAME, 0, "external"), message.to_owned()));
+    }
+    if let Some(taken) = rtc.listen.iter().find(|it| config.turn.listen.contains(it)) {
+        faults.push(((Rtc::NAME, 0, "listen"), format!("{taken} is already taken by turn.listen")));
+    }
+    let mut seen = BTreeSet::new();
+    for (index, stream) in config.streams.iter().enumerate() {
+        if !stream.name.is_empty() && !seen.insert(&stream.name) {
+            let message = format!("{:?} is already another stream's", stream.name);
+            faults.push(((Stream::NAME, index, "name"), message));
+        }
+        // A successor's own successor is not looked at, so that a circle of two does no harm.
+        if stream.successor.as_deref() == Some(&stream.name) {
+            let message = "succeeds itself".to_owned();
+            faults.push(((Stream::NAME, index, "successor"), message));
+        }
     }
 }
 

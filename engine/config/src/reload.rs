@@ -1,7 +1,7 @@
 //! What a new configuration changes in a running server.
 
 use crate::define::Section;
-use crate::{Config, Listen, Walker};
+use crate::{Config, Listen, Stream, Walker};
 
 /// The difference between two configurations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -75,10 +75,11 @@ impl Walker for Differ {
         let (old, new) = (of(&mut self.old), of(&mut self.new));
         let differs = |(old, new): (&S, &S)| S::KEYS.iter().any(|key| (key.differs)(old, new));
         // Mounts are told apart by name, not by place; the caller compares them.
-        if S::NAME == Listen::NAME
-            && (old.len() != new.len() || old.iter().zip(new.iter()).any(differs))
-        {
-            self.reload.needs_restart.push(S::NAME);
+        let is_other = old.len() != new.len() || old.iter().zip(new.iter()).any(differs);
+        match S::NAME {
+            Listen::NAME if is_other => self.reload.needs_restart.push(S::NAME),
+            Stream::NAME if is_other => self.reload.changed.push(S::NAME),
+            _ => {}
         }
     }
 }

@@ -71,6 +71,7 @@ fn every_key_of_the_sample_is_accepted_and_every_default_is_what_it_says() {
         unset.contains(key)
             || key.ends_with("password")
             || *key == "listen"
+            || *key == "stream"
             || key.starts_with("mount.")
     };
     for key in changed.changed.iter().chain(&changed.needs_restart) {
