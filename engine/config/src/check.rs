@@ -15,12 +15,32 @@ pub(crate) fn mount_path(path: &str) -> Result<(), String> {
         "a path of at most 255 bytes"
     } else if path.contains(is_bad) {
         "a path without spaces, control characters, ?, # and %"
-    } else if path.starts_with("/admin/") || path == "/admin" {
-        "a path outside /admin, which belongs to the server"
+    } else if let Some(own) = OWN_PLACES.iter().find(|own| is_within(path, own)) {
+        return Err(format!(
+            "expected a path outside {own}, which is the server's, found {path:?}"
+        ));
     } else {
         return Ok(());
     };
     Err(format!("expected {fault}, found {path:?}"))
+}
+
+/// What is the server's own: no mount is one of these, or stands below one.
+const OWN_PLACES: [&str; 10] = [
+    "/admin",
+    "/api",
+    "/artifacts",
+    "/health",
+    "/ice-servers",
+    "/metrics",
+    "/ready",
+    "/whep",
+    "/whip",
+    "/ws",
+];
+
+fn is_within(path: &str, place: &str) -> bool {
+    path.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// [`mount_path`] where there is one.

@@ -506,7 +506,7 @@ const BAD_INPUTS: &[(&str, &str)] = &[
     ),
     (
         "[[mount]]\nname = \"/admin/x\"",
-        "f:2: mount.name: expected a path outside /admin, which belongs to the server, \
+        "f:2: mount.name: expected a path outside /admin, which is the server's, \
         found \"/admin/x\"",
     ),
     (

@@ -17,6 +17,7 @@ use shards_runtime::{Piece, Socket};
 use crate::fanout::Listener;
 use crate::message::ForwardedRequest;
 use crate::pull::Pull;
+use crate::routes::Handler;
 use crate::snapshot::MountId;
 use crate::source::{Offer, Source};
 use crate::tls::Wire;
@@ -79,7 +80,7 @@ pub(crate) enum State {
     Head(Box<Head>),
     /// Reading an ICY v1 password and head.
     V1(Box<V1>),
-    /// Reading the body of a request for control.
+    /// Reading the body of a request.
     Body(Box<Body>),
     /// Waiting for control's answer.
     Asking(Asking),
@@ -113,10 +114,14 @@ pub(crate) struct V1 {
     pub(crate) mount: String,
 }
 
-/// A request for control whose body is still coming in.
+/// A request whose body is still coming in.
 pub(crate) struct Body {
     /// The body's framing.
     pub(crate) decoder: RequestDecoder,
+    /// Who will answer.
+    pub(crate) handler: Handler,
+    /// Longest body.
+    pub(crate) body_bytes_max: u64,
     /// What is known so far.
     pub(crate) request: ForwardedRequest,
 }

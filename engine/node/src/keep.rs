@@ -25,13 +25,30 @@ impl Node {
         status: u16,
         bytes: Bytes,
     ) {
+        match self.may_keep(token).then(|| kept_answer(&bytes)).flatten() {
+            Some(answer) => self.answer_kept(cx, token, status, answer),
+            None => self.refuse(cx, token, status, bytes),
+        }
+    }
+
+    /// Whether a connection goes on behind the answer to its request.
+    pub(crate) fn may_keep(&self, token: Token) -> bool {
         let requests_max = self.snapshot.config.limits.connection_requests_max;
         let is_draining = self.drain_until.is_some();
-        let Some(connection) = self.connections.get_mut(token) else { return };
+        let Some(connection) = self.connections.get(token) else { return false };
         let KeepAlive { is_wanted, requests_count, .. } = connection.keep_alive;
         let has_more = requests_max == 0 || requests_count < requests_max;
-        let kept = (is_wanted && has_more && !is_draining).then(|| kept_answer(&bytes)).flatten();
-        let Some(answer) = kept else { return self.refuse(cx, token, status, bytes) };
+        is_wanted && has_more && !is_draining
+    }
+
+    /// Sends an answer, head included, that says that the connection goes on.
+    pub(crate) fn answer_kept<I: Io>(
+        &mut self,
+        cx: &mut Context<'_, I, Message>,
+        token: Token,
+        status: u16,
+        answer: Vec<u8>,
+    ) {
         self.change_state(cx, token, State::Answering);
         let Some(connection) = self.connections.get_mut(token) else { return };
         connection.keep_alive.is_granted = true;

@@ -23,11 +23,13 @@ mod node;
 mod proxy;
 mod pull;
 mod request;
+mod routes;
 mod snapshot;
 mod source;
 mod stats;
 mod tls;
 mod turn;
+mod whole;
 
 pub use access::same;
 pub use census::{Census, FeedPlace, ListenerPlace};

@@ -261,17 +261,31 @@ impl Node {
         question: Question,
         asking: Asking,
     ) {
+        if self.park_asking(cx, token, asking) {
+            let question = Box::new(question);
+            cx.send_surely(cx.control(), Message::Ask { ask: token, question });
+        }
+    }
+
+    /// Parks a connection until it is answered or the deadline comes; false, and it is refused,
+    /// where too many are.
+    pub(crate) fn park_asking<I: Io>(
+        &mut self,
+        cx: &mut Context<'_, I, Message>,
+        token: Token,
+        asking: Asking,
+    ) -> bool {
         if self.asks_in_flight >= self.snapshot.config.limits.asks_in_flight_max as usize {
             let answer = self.answers(cx).busy();
             self.refuse(cx, token, 503, answer);
-            return;
+            return false;
         }
         self.asks_in_flight += 1;
         self.change_state(cx, token, State::Asking(asking));
-        let Some(connection) = self.connections.get_mut(token) else { return };
+        let Some(connection) = self.connections.get_mut(token) else { return false };
         connection.deadline = Some(cx.now() + ASK_TIMEOUT);
         self.arm(cx, token);
-        cx.send_surely(cx.control(), Message::Ask { ask: token, question: Box::new(question) });
+        true
     }
 
     /// Asks the machine to receive, unless it does.

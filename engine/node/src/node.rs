@@ -1,7 +1,8 @@
 //! The node: what a shard of Skywave does, as a [`Service`].
 //!
 //! This file holds the tables and turns events into calls; what the calls do stands in the files
-//! beside it: `request` (heads and routes), `source`, `fanout` (listeners), `pull`, `inbox`
+//! beside it: `routes` (what is where), `request` (heads), `whole` (what is answered at once),
+//! `source`, `fanout` (listeners), `pull`, `inbox`
 //! (messages), `lifecycle` (sending, receiving, closing).
 
 use std::collections::{BTreeMap, VecDeque};
@@ -19,9 +20,10 @@ use crate::fanout::Due;
 use crate::feed::{Feed, FeedKey};
 use crate::greeting::SharedHead;
 use crate::message::Message;
+use crate::routes::Handler;
 use crate::snapshot::{MountId, Session, SessionId, Snapshot};
 use crate::stats::Counters;
-use protocol_http::server::{AddressLimits, Addresses};
+use protocol_http::server::{AddressLimits, Addresses, Router};
 
 /// Acceptors' tokens stand above all connections' slots.
 const ACCEPTOR_SLOT_BASE: u32 = 0xFFFF_0000;
@@ -57,6 +59,8 @@ pub struct Acceptor {
 pub struct Node {
     pub(crate) me: ShardId,
     pub(crate) snapshot: Arc<Snapshot>,
+    /// What is where.
+    pub(crate) router: Router<Handler>,
     pub(crate) connections: Slab<Connection>,
     pub(crate) feeds: Slab<Feed>,
     pub(crate) feed_index: BTreeMap<FeedKey, Token>,
@@ -118,6 +122,7 @@ impl Node {
         let connections_max = limits.sockets_per_shard_max as usize;
         Node {
             me: ShardId(0),
+            router: crate::routes::router(),
             connections: Slab::new(connections_max),
             feeds: Slab::new(limits.mounts_max as usize * 4),
             feed_index: BTreeMap::new(),

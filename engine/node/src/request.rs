@@ -1,16 +1,18 @@
 //! From received bytes to what a connection will be: heads are read here, and routed.
 //!
 //! ```text
-//! PUT, SOURCE      credentials → claim (control) → source
-//! GET of a mount   → listener, at once or when control admits it
-//! OPTIONS          → answered here
-//! anything else    → control (admin, statistics, pages)
+//! a path of `routes`   → taken whole and answered: `whole`
+//! PUT, SOURCE          credentials → claim (control) → source
+//! GET of a mount       → listener, at once or when control admits it
+//! OPTIONS              → answered here
+//! anything else        → taken whole, and control answers in Icecast's words
 //! ```
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use protocol_http::server::{Found, Router};
 use protocol_http::{
     BodyKind, Limits, Method, Preflight, Refused, RequestDecoder, RequestHead, ResponseWriter,
     Status, Step, Version,
@@ -19,14 +21,16 @@ use protocol_icy::{Answers, SourceRequest, V1Step};
 use shards_runtime::{Context, Io, Token};
 
 use crate::access::{Verification, verify_password, verify_source};
-use crate::connection::{Asking, Body, Connection, Parked, Record, State};
+use crate::connection::{Asking, Connection, Parked, Record, State};
 use crate::fanout::Visit;
 use crate::keep::{asks_to_be_kept, redirect_to_https};
 use crate::message::{ForwardedRequest, Message, Question, StreamOffer};
 use crate::node::Node;
 use crate::proxy::{ProxyStep, forwarded_for, proxy_header};
+use crate::routes::Handler;
 use crate::snapshot::{MountEntry, MountId, Snapshot};
 use crate::source::{Body as SourceBody, Offer};
+use crate::whole::{Answer, Taking, not_allowed, options};
 
 /// What a head turned out to ask for; it borrows nothing, so that the input may be consumed.
 enum Wish {
@@ -34,8 +38,10 @@ enum Wish {
     Source { mount: String, request: Box<SourceRequest>, body: BodyKind },
     /// Hear this mount.
     Listen { entry: Arc<MountEntry>, titled: bool, head_only: bool, looped: bool },
-    /// Have control answer; a body of this kind follows.
-    Forward { request: Box<ForwardedRequest>, body: BodyKind, expect_continue: bool },
+    /// Have it answered when it is here whole.
+    Take(Taking),
+    /// Answered already, by a path of ours.
+    Ours(Answer),
     /// Answered already, with this status.
     Answered { status: u16, bytes: Vec<u8> },
 }
@@ -149,10 +155,13 @@ impl Node {
                     let bytes = answers.refused(Refused::TOO_MANY_REQUESTS);
                     (Wish::Answered { status: 429, bytes }, used)
                 } else {
-                    let mut wish = wish_of(&head, *peer, &self.snapshot, &answers);
-                    if let Wish::Forward { request, .. } = &mut wish {
+                    let mut wish = wish_of(&head, *peer, &self.snapshot, &self.router, &answers);
+                    if let Wish::Take(Taking { handler, request, .. }) = &mut wish {
                         request.is_secure = is_secure;
-                        keep_alive.is_wanted = asks_to_be_kept(&head);
+                        keep_alive.is_wanted = match handler.ends_connections() {
+                            true => asks_to_be_kept(&head),
+                            false => head.keep_alive,
+                        };
                         let redirect = is_open.then(|| redirect_to_https(&head, &answers));
                         if let Some((status, bytes)) = redirect.flatten() {
                             self.counters.https_redirects += 1;
@@ -184,9 +193,8 @@ impl Node {
             Wish::Listen { entry, titled, head_only, .. } => {
                 self.listen_wish(cx, token, &entry, titled, head_only);
             }
-            Wish::Forward { request, body, expect_continue } => {
-                self.forward_wish(cx, token, *request, body, expect_continue);
-            }
+            Wish::Take(taking) => self.take(cx, token, taking),
+            Wish::Ours(answer) => self.reply(cx, token, &answer),
         }
     }
 
@@ -305,74 +313,6 @@ impl Node {
         self.arm(cx, token);
     }
 
-    fn forward_wish<I: Io>(
-        &mut self,
-        cx: &mut Context<'_, I, Message>,
-        token: Token,
-        request: ForwardedRequest,
-        body: BodyKind,
-        expect_continue: bool,
-    ) {
-        self.counters.forwarded_requests += 1;
-        let limits = &self.snapshot.config.limits;
-        if let BodyKind::Length(length) = body
-            && length > limits.body_bytes_max as u64
-        {
-            let answer = self.answers(cx).too_large();
-            self.refuse(cx, token, 413, answer);
-            return;
-        }
-        if matches!(body, BodyKind::None | BodyKind::Length(0)) {
-            self.ask(cx, token, Question::Http(Box::new(request)), Asking::Answer);
-            return;
-        }
-        let timeout = Duration::from_millis(limits.body_timeout_ms);
-        let connection = self.connections.get_mut(token).expect("it asked");
-        let State::Head(head) = &mut connection.state else { return };
-        let decoder = std::mem::replace(&mut head.decoder, RequestDecoder::new(Limits::default()));
-        connection.state = State::Body(Box::new(Body { decoder, request }));
-        connection.deadline = Some(cx.now() + timeout);
-        self.arm(cx, token);
-        if expect_continue {
-            self.answer_bytes(cx, token, bytes::Bytes::from_static(protocol_http::CONTINUE));
-        }
-        self.body_input(cx, token);
-    }
-
-    fn body_input<I: Io>(&mut self, cx: &mut Context<'_, I, Message>, token: Token) {
-        let body_bytes_max = self.snapshot.config.limits.body_bytes_max;
-        loop {
-            let Some(connection) = self.connections.get_mut(token) else { return };
-            let Connection { state: State::Body(body), input, .. } = connection else { return };
-            match body.decoder.decode(input) {
-                Ok(Step::Need) => return,
-                Ok(Step::Body { range, used }) => {
-                    body.request.body.extend_from_slice(&input[range]);
-                    input.drain(..used);
-                    if body.request.body.len() > body_bytes_max {
-                        let answer = self.answers(cx).too_large();
-                        self.refuse(cx, token, 413, answer);
-                        return;
-                    }
-                }
-                Ok(Step::End { used }) => {
-                    input.drain(..used);
-                    let state = std::mem::replace(&mut connection.state, State::Answering);
-                    let State::Body(body) = state else { unreachable!("matched above") };
-                    let question = Question::Http(Box::new(body.request));
-                    self.ask(cx, token, question, Asking::Answer);
-                    return;
-                }
-                Ok(Step::Head { .. }) => unreachable!("its head is done"),
-                Err(refused) => {
-                    let (status, answer) = (refused.status, self.answers(cx).refused(refused));
-                    self.refuse(cx, token, status.0, answer);
-                    return;
-                }
-            }
-        }
-    }
-
     fn v1_input<I: Io>(&mut self, cx: &mut Context<'_, I, Message>, token: Token) {
         loop {
             let Some(connection) = self.connections.get_mut(token) else { return };
@@ -472,6 +412,7 @@ fn wish_of(
     head: &RequestHead<'_>,
     peer: SocketAddr,
     snapshot: &Snapshot,
+    router: &Router<Handler>,
     answers: &Answers<'_>,
 ) -> Wish {
     let path = match head.target.decoded_path() {
@@ -480,13 +421,21 @@ fn wish_of(
             return Wish::Answered { status: refused.status.0, bytes: answers.refused(refused) };
         }
     };
+    let route = match router.find(head.method, &path) {
+        Found::Route(route, _) if route.handler != Handler::Icecast => Some(*route),
+        Found::NotAllowed { allow } => return Wish::Ours(not_allowed(allow)),
+        Found::Options { allow } => return Wish::Ours(options(head, allow)),
+        Found::Route(..) | Found::NoMethod | Found::Nothing => None,
+    };
+    if let Some(route) = route {
+        return take(head, path, peer, route.handler, route.body_bytes_max);
+    }
     let mount = match head.method {
         Method::Get | Method::Head => snapshot.find(&path).filter(|entry| is_mount(entry)),
         _ => None,
     };
     match head.method {
-        Method::Source => source_of(head, path),
-        Method::Put if !path.starts_with("/api/") => source_of(head, path),
+        Method::Source | Method::Put => source_of(head, path),
         Method::Options => Wish::Answered { status: 204, bytes: options_answer(head, answers) },
         Method::Get | Method::Head if mount.is_some() => Wish::Listen {
             entry: mount.expect("just asked").clone(),
@@ -498,11 +447,22 @@ fn wish_of(
             ),
         },
         _ => {
-            let expect_continue = head.expect_continue;
-            let request = Box::new(forwarded(head, path, peer));
-            Wish::Forward { request, body: head.body, expect_continue }
+            let body_bytes_max = snapshot.config.limits.body_bytes_max as u64;
+            take(head, path, peer, Handler::Icecast, body_bytes_max)
         }
     }
+}
+
+fn take(
+    head: &RequestHead<'_>,
+    path: String,
+    peer: SocketAddr,
+    handler: Handler,
+    body_bytes_max: u64,
+) -> Wish {
+    let request = Box::new(forwarded(head, path, peer));
+    let (body, expect_continue) = (head.body, head.expect_continue);
+    Wish::Take(Taking { handler, body_bytes_max, request, body, expect_continue })
 }
 
 fn source_of(head: &RequestHead<'_>, mount: String) -> Wish {

@@ -39,12 +39,18 @@ impl<'b> Preflight<'b> {
     /// long the browser may remember it.
     pub fn answer(&self, response: &mut ResponseWriter<'_>, methods: &str, max_age_seconds: u64) {
         response.header("Access-Control-Allow-Methods", methods);
-        let are_names =
-            list_items(self.headers).all(|item| item.iter().all(|byte| is_token_byte(*byte)));
-        if !self.headers.is_empty() && are_names {
-            response.header("Access-Control-Allow-Headers", self.headers);
+        if let Some(names) = self.allowed_headers() {
+            response.header("Access-Control-Allow-Headers", names);
         }
         response.header_number("Access-Control-Max-Age", max_age_seconds);
+    }
+
+    /// The value of `Access-Control-Allow-Headers` that allows all that was asked for; `None` where
+    /// nothing was, or something that is no name.
+    pub fn allowed_headers(&self) -> Option<&'b str> {
+        let are_names =
+            list_items(self.headers).all(|item| item.iter().all(|byte| is_token_byte(*byte)));
+        str::from_utf8(self.headers).ok().filter(|names| !names.is_empty() && are_names)
     }
 }
 

@@ -6,7 +6,7 @@ use std::net::{Shutdown, TcpStream};
 use crate::harness::{Listener, Reply, Server, Source, connect, exchange, wait_for};
 
 /// Reads one answer, by its length.
-fn read_one(stream: &mut TcpStream) -> Reply {
+pub(crate) fn read_one(stream: &mut TcpStream) -> Reply {
     let mut bytes = Vec::new();
     let mut byte = [0];
     while !bytes.ends_with(b"\r\n\r\n") {

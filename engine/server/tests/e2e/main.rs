@@ -32,6 +32,7 @@ mod process;
 mod proxies;
 mod pulls;
 mod refusals;
+mod routes;
 mod slow;
 mod sources;
 mod titles;

@@ -3,6 +3,7 @@
 //! A pattern is a path whose segments are literal, `{name}` for any one segment, or, at the end,
 //! `{*name}` for all that is left, slashes included. Where several match, the one that is literal
 //! for longer wins, whatever their order. `GET` answers `HEAD`, and every path answers `OPTIONS`.
+//! [`Route::any`] is for whole spaces of paths that speak another dialect.
 //!
 //! ```
 //! use protocol_http::Method;
@@ -36,8 +37,9 @@ pub const PARAMETERS_COUNT_MAX: usize = 4;
 /// One line of the table.
 #[derive(Debug, Clone, Copy)]
 pub struct Route<H> {
-    /// Of the requests that it takes.
-    pub method: Method<'static>,
+    /// Of the requests that it takes; `None`: whatever method no other route of the pattern names,
+    /// also one that nobody knows.
+    pub method: Option<Method<'static>>,
     /// Of their paths, which are compared decoded.
     pub pattern: &'static str,
     /// What the program does with them.
@@ -105,7 +107,14 @@ impl<H> Route<H> {
     /// A route without a body and open to all.
     #[must_use]
     pub const fn new(method: Method<'static>, pattern: &'static str, handler: H) -> Route<H> {
-        Route { method, pattern, handler, body_bytes_max: 0, needs_auth: false }
+        Route { method: Some(method), pattern, handler, body_bytes_max: 0, needs_auth: false }
+    }
+
+    /// A route for all methods that no other route of its pattern names, likewise. It answers
+    /// `OPTIONS` itself, and nothing is not allowed there.
+    #[must_use]
+    pub const fn any(pattern: &'static str, handler: H) -> Route<H> {
+        Route { method: None, pattern, handler, body_bytes_max: 0, needs_auth: false }
     }
 
     /// The same with a body of at most so many bytes.
@@ -137,8 +146,9 @@ impl<H: Copy> Router<H> {
             match paths.iter_mut().find(is_same) {
                 Some(path) => {
                     let is_new = path.routes.iter().all(|other| other.method != route.method);
-                    let (method, pattern) = (route.method.as_str(), route.pattern);
-                    assert!(is_new && path.segments == segments, "{method} {pattern} is ambiguous");
+                    let (method, pattern) = (route.method, route.pattern);
+                    let is_clear = is_new && path.segments == segments;
+                    assert!(is_clear, "{method:?} {pattern} is ambiguous");
                     path.routes.push(*route);
                 }
                 None => paths.push(Path {
@@ -157,19 +167,20 @@ impl<H: Copy> Router<H> {
 
     /// What answers a request of this method for this path, which is decoded and has no query.
     pub fn find<'p>(&self, method: Method<'_>, path: &'p str) -> Found<'_, 'p, H> {
-        if let Method::Other(_) = method {
-            return Found::NoMethod;
-        }
-        let Some((entry, parameters)) = self.entry(path) else { return Found::Nothing };
-        let of = |method: Method<'_>| entry.routes.iter().find(|route| route.method == method);
-        let found = match method {
-            Method::Head => of(method).or_else(|| of(Method::Get)),
-            _ => of(method),
+        let entry = self.entry(path);
+        let of = |entry: &'_ Path<H>, method: Option<Method<'_>>| {
+            entry.routes.iter().position(|route| route.method == method)
         };
-        match (found, method) {
-            (Some(route), _) => Found::Route(route, parameters),
-            (None, Method::Options) => Found::Options { allow: &entry.allow },
-            (None, _) => Found::NotAllowed { allow: &entry.allow },
+        let found = entry.as_ref().and_then(|(entry, _)| {
+            let get = (method == Method::Head).then(|| of(entry, Some(Method::Get))).flatten();
+            of(entry, Some(method)).or(get).or_else(|| of(entry, None))
+        });
+        match (entry, found, method) {
+            (Some((entry, parameters)), Some(at), _) => Found::Route(&entry.routes[at], parameters),
+            (_, _, Method::Other(_)) => Found::NoMethod,
+            (Some((entry, _)), _, Method::Options) => Found::Options { allow: &entry.allow },
+            (Some((entry, _)), ..) => Found::NotAllowed { allow: &entry.allow },
+            (None, ..) => Found::Nothing,
         }
     }
 
@@ -271,9 +282,10 @@ fn captures<'p>(segments: &[Segment], path: &'p str) -> Option<Parameters<'p>> {
 
 fn allow_of<H>(routes: &[Route<H>]) -> String {
     let mut methods: Vec<&str> = Vec::new();
-    for route in routes {
-        methods.push(route.method.as_str());
-        if route.method == Method::Get && !routes.iter().any(|other| other.method == Method::Head) {
+    let has = |method| routes.iter().any(|route| route.method == Some(method));
+    for method in routes.iter().filter_map(|route| route.method) {
+        methods.push(method.as_str());
+        if method == Method::Get && !has(Method::Head) {
             methods.push(Method::Head.as_str());
         }
     }
@@ -339,6 +351,27 @@ mod tests {
         let few = Router::new(&[Route::new(Method::Get, "/a", 0)]);
         assert!(matches!(few.find(Method::Get, "/b"), Found::Nothing));
         assert!(matches!(few.find(Method::Get, "a"), Found::Nothing));
+    }
+
+    #[test]
+    fn a_space_may_have_its_own_dialect() {
+        let routes = [
+            Route::new(Method::Get, "/", 0),
+            Route::any("/", 1),
+            Route::any("/{*path}", 2),
+            Route::new(Method::Get, "/ours", 3),
+        ];
+        let router = Router::new(&routes);
+        let handler = |method, path| match router.find(method, path) {
+            Found::Route(route, _) => Some(route.handler),
+            _ => None,
+        };
+        assert_eq!(handler(Method::Head, "/"), Some(0));
+        assert_eq!(handler(Method::Options, "/"), Some(1));
+        assert_eq!(handler(Method::Other("BREW"), "/pot"), Some(2));
+        assert_eq!(handler(Method::Get, "/ours"), Some(3));
+        assert_eq!(handler(Method::Put, "/ours"), None);
+        assert!(matches!(router.find(Method::Get, "*"), Found::Nothing));
     }
 
     #[test]

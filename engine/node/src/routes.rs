@@ -1,0 +1,74 @@
+//! What is where: every path of this server that is no mount's, as a table.
+//!
+//! A line says who answers, how long a body may be, and whether only those may ask who have proved
+//! who they are. Of a path that is ours, a method that it does not have is answered 405 with
+//! `Allow`, and `OPTIONS` 204. All the rest is the radio edge's: mounts, sources, and pages and
+//! `/admin/` in Icecast's words, byte for byte.
+//!
+//! To add something: a [`Handler`], its lines here, and an arm in `whole.rs`.
+
+use protocol_http::Method;
+use protocol_http::server::{Route, Router};
+
+/// Who answers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Handler {
+    /// The radio edge: sources, listeners, and what Icecast answers, in its words.
+    Icecast,
+    /// Control, by the path.
+    Control,
+    /// Whether somebody is there.
+    ApiHealth,
+}
+
+impl Handler {
+    /// Whether an answer ends its connection unless the client asks for the contrary in so many
+    /// words, as Icecast's do; others go on as HTTP has it.
+    pub(crate) fn ends_connections(self) -> bool {
+        matches!(self, Handler::Icecast | Handler::Control)
+    }
+}
+
+/// The table.
+pub(crate) const ROUTES: &[Route<Handler>] = &[
+    // For operators.
+    Route::new(Method::Get, "/health", Handler::Control),
+    Route::new(Method::Get, "/ready", Handler::Control),
+    Route::new(Method::Get, "/metrics", Handler::Control),
+    // For browsers' applications.
+    Route::new(Method::Get, "/api/health", Handler::ApiHealth),
+    Route::new(Method::Get, "/ice-servers", Handler::Control),
+    // Mounts and Icecast's pages.
+    Route::any("/{*path}", Handler::Icecast),
+];
+
+/// The table, to be searched.
+pub(crate) fn router() -> Router<Handler> {
+    Router::new(ROUTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol_http::server::Found;
+
+    #[test]
+    fn what_is_ours_knows_its_methods_and_the_rest_is_icecasts() {
+        let router = router();
+        let told = |method, path| match router.find(method, path) {
+            Found::Route(route, _) => format!("{:?}", route.handler),
+            Found::NotAllowed { allow } => format!("405 {allow}"),
+            Found::Options { allow } => format!("204 {allow}"),
+            Found::NoMethod => "501".to_owned(),
+            Found::Nothing => "404".to_owned(),
+        };
+        assert_eq!(told(Method::Head, "/metrics"), "Control");
+        assert_eq!(told(Method::Put, "/metrics"), "405 GET, HEAD, OPTIONS");
+        assert_eq!(told(Method::Options, "/health"), "204 GET, HEAD, OPTIONS");
+        for path in ["/", "/live.mp3", "/admin/stats", "/health/x"] {
+            for method in [Method::Get, Method::Source, Method::Options, Method::Other("BREW")] {
+                assert_eq!(told(method, path), "Icecast", "{path}");
+            }
+        }
+    }
+}
