@@ -49,7 +49,10 @@ mod framing;
 mod keyframe;
 mod offer;
 mod packet;
+mod projection;
+mod rate;
 mod session;
+mod track;
 
 pub use codec::{Codec, CodecParameters, MediaKind};
 pub use config::{
@@ -60,7 +63,9 @@ pub use framing::{FRAME_BYTES_MAX, FrameTooLong, Framer};
 pub use keyframe::starts_at as keyframe_starts_at;
 pub use offer::{Fragment, OfferError};
 pub use packet::{Rid, RtpPacket};
+pub use projection::{Projection, ProjectionCounters};
 pub use session::{
     ChannelId, CloseCause, Input, MessageError, Output, Projected, SendError, Session, TrackId,
     TrackInfo, Transmit, Vp8Numbers,
 };
+pub use track::{Track, TrackCounters, TrackLimits};

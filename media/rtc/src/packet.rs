@@ -80,6 +80,9 @@ pub struct RtpPacket {
     pub orientation: Option<u8>,
     /// When it was received, or made.
     pub received_at: Instant,
+    /// When its sound was heard or its picture seen, as far as the sender's reports tell: for sound
+    /// and pictures on one clock. Never after `received_at`.
+    pub captured_at: Instant,
     /// The payload.
     pub payload: Arc<[u8]>,
 }
@@ -107,6 +110,7 @@ impl RtpPacket {
             has_voice: None,
             orientation: None,
             received_at,
+            captured_at: received_at,
             payload,
         }
     }

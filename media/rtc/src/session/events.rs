@@ -1,6 +1,7 @@
 //! What str0m tells, in our words.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use str0m::bwe::BweKind;
 use str0m::media::{Direction, MediaKind as StrKind, Mid, Rids};
@@ -26,6 +27,35 @@ pub(super) struct Sources {
     pub payload_types: Vec<PayloadType>,
     /// Bounded: at the limit the oldest goes, and is looked up again.
     by_ssrc: Vec<Source>,
+    clock: SenderClock,
+}
+
+/// The sender's clock and ours: together when its first report came.
+#[derive(Debug, Default)]
+struct SenderClock {
+    together: Option<(Duration, Instant)>,
+}
+
+impl SenderClock {
+    /// When a packet's content was captured, on our clock (RFC 3550 §6.4.1).
+    fn captured_at(&mut self, packet: &str0m::rtp::RtpPacket, clock_rate_hz: u32) -> Instant {
+        const APART_MAX: Duration = Duration::from_secs(5);
+        let received_at = packet.timestamp;
+        let Some(report) = &packet.last_sender_info else { return received_at };
+        let Ok(reported) = report.ntp_time.duration_since(UNIX_EPOCH) else { return received_at };
+        let (sender, ours) = *self.together.get_or_insert((reported, received_at));
+        let ticks = (packet.time.numer() as u32).wrapping_sub(report.rtp_time.numer() as u32);
+        let since_report = i64::from(ticks as i32) * 1_000_000 / i64::from(clock_rate_hz.max(1));
+        let since_together = reported.as_micros() as i64 - sender.as_micros() as i64 + since_report;
+        let apart = Duration::from_micros(since_together.unsigned_abs());
+        let captured = match since_together < 0 {
+            true => ours.checked_sub(apart),
+            false => ours.checked_add(apart),
+        };
+        let captured = captured.unwrap_or(received_at).min(received_at);
+        let is_near = received_at.saturating_duration_since(captured) < APART_MAX;
+        if is_near { captured } else { received_at }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -170,6 +200,8 @@ impl Session {
         let PayloadType { parameters, is_red, .. } = *payload_type;
         let extensions = &packet.header.ext_vals;
         let orientation = extensions.video_orientation.map(|turned| turned as u8);
+        let captured_at =
+            self.sources.clock.captured_at(&packet, parameters.codec().clock_rate_hz());
         let level = |level: i8| level.unsigned_abs().min(127);
         let shared = RtpPacket {
             parameters,
@@ -184,6 +216,7 @@ impl Session {
             has_voice: extensions.voice_activity,
             orientation,
             received_at: packet.timestamp,
+            captured_at,
             payload: packet.payload,
         };
         self.outputs.push_back(Output::Packet(source.track, Arc::new(shared)));

@@ -125,7 +125,7 @@ impl Session {
             number,
             projected.sequence.into(),
             projected.timestamp,
-            packet.received_at,
+            packet.captured_at,
             packet.payload.clone(),
         )
         .marker(packet.is_marked)
