@@ -53,6 +53,8 @@ replay![
     framing_wav,
     framing_matroska,
     framing_plain,
+    media_link,
+    media_payload,
     stun_message,
     stun_stream,
     turn_server,

@@ -11,6 +11,7 @@
 pub mod framing;
 pub mod http;
 pub mod icy;
+pub mod media;
 pub mod symple;
 pub mod tls;
 pub mod turn;
@@ -41,6 +42,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "framing_wav", run: framing::wav },
     Target { name: "framing_matroska", run: framing::matroska },
     Target { name: "framing_plain", run: framing::plain },
+    Target { name: "media_link", run: media::link },
+    Target { name: "media_payload", run: media::payload },
     Target { name: "stun_message", run: turn::message },
     Target { name: "stun_stream", run: turn::stream },
     Target { name: "turn_server", run: turn::server },
