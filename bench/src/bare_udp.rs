@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Result, bail};
 use bytes::Bytes;
@@ -35,6 +35,8 @@ struct Flow {
 struct BareUdp {
     io: UringIo,
     clients: Socket,
+    /// Where it listens, and lends.
+    ip: IpAddr,
     flows: Vec<Flow>,
     by_client: HashMap<SocketAddr, u32, BuildHasherDefault<Mix>>,
 }
@@ -57,7 +59,8 @@ pub(crate) fn command(mut args: Args) -> Result<()> {
     let mut io = RingGroup::new(2)?.open(ShardId(0), config)?;
     let (clients, _) = io.bind(address, options())?;
     io.submit(CLIENTS, Op::RecvFrom(clients));
-    let mut bare = BareUdp { io, clients, flows: Vec::new(), by_client: HashMap::default() };
+    let ip = address.ip();
+    let mut bare = BareUdp { io, clients, ip, flows: Vec::new(), by_client: HashMap::default() };
     let mut completions = Vec::new();
     loop {
         bare.io.flush();
@@ -109,7 +112,7 @@ impl BareUdp {
     fn on_hello(&mut self, client: SocketAddr, bytes: &[u8]) -> Result<()> {
         let Some(&[a, b, c, d, high, low]) = bytes.strip_prefix(HELLO) else { return Ok(()) };
         let peer = SocketAddr::from(([a, b, c, d], u16::from_be_bytes([high, low])));
-        let (socket, relay) = self.io.bind((Ipv4Addr::LOCALHOST, 0).into(), options())?;
+        let (socket, relay) = self.io.bind(SocketAddr::new(self.ip, 0), options())?;
         let token = Token { slot: self.flows.len() as u32, generation: 0 };
         self.by_client.insert(client, token.slot);
         self.flows.push(Flow { socket, client, peer });

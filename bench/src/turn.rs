@@ -10,6 +10,7 @@ mod servers;
 mod smoke;
 mod tables;
 mod trial;
+mod wire;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -25,6 +26,7 @@ use load::LoadPlan;
 use part::Parts;
 use servers::Relay;
 use trial::{Bed, Trial, best};
+use wire::Wire;
 
 /// What is measured in a row, and how long.
 struct Plan {
@@ -96,11 +98,24 @@ const CASES: [(Framing, usize, usize); 4] = [
 
 /// The command.
 pub(crate) fn command(mut args: Args) -> Result<()> {
+    let wire = args.value("wire", "loopback".to_owned())?;
+    let wire: Wire = wire
+        .parse()
+        .map_err(|()| anyhow::anyhow!("--wire is loopback, veth or veth-segmenting"))?;
+    let Some(place) = wire::place(wire)? else {
+        let cores = (args.value("server-core", 0)?, args.value("generator-core", 1)?);
+        return wire::run_inside(wire, cores.0, cores.1);
+    };
     let recorder = Recorder::new(&mut args)?;
-    let options = RelayOptions::read(&mut args)?;
+    let options = RelayOptions::read(&mut args, place)?;
+    // The parts in processes of their own know loopback alone.
+    let parts = match wire {
+        Wire::Loopback => "cost,ramp,half,memory,many,radio",
+        Wire::Veth | Wire::VethSegmenting => "cost,ramp,half",
+    };
     let plan = Plan {
         kinds: args.list("servers", "relay,coturn,bare")?,
-        parts: args.list("only", "cost,ramp,half,memory,many,radio")?,
+        parts: args.list("only", parts)?,
         allocations: args.value("allocations", 50)?,
         rounds: args.value("rounds", 2)?,
         seconds: args.value("seconds", 3.0)?,
@@ -138,7 +153,7 @@ pub(crate) fn command(mut args: Args) -> Result<()> {
     }
     let versions = plan.kinds.iter().map(|kind| (kind.name(), options.version(*kind)));
     let servers = versions.map(|(name, version)| format!("{name}: {version}")).collect();
-    recorder.write_with_plot("turn", &results, &tables::text(&results), (servers, None))
+    recorder.write_with_plot(wire.run_name(), &results, &tables::text(&results), (servers, None))
 }
 
 impl Plan {

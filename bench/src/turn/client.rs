@@ -8,7 +8,7 @@
 //! datagram is no failure and no server is asked by more than [`WINDOW`] at once.
 
 use std::io::ErrorKind;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -18,6 +18,7 @@ use protocol_stun::{
 };
 use protocol_turn::timed_credential;
 
+use super::wire;
 use crate::bare_udp;
 use crate::clock;
 
@@ -62,6 +63,7 @@ enum Stage {
 /// One client.
 pub(crate) struct Client {
     pub(crate) socket: UdpSocket,
+    server: IpAddr,
     pub(crate) peer: SocketAddr,
     /// Its relayed address, from when it is ready.
     pub(crate) relay: Option<SocketAddr>,
@@ -87,7 +89,7 @@ impl Client {
         framing: Framing,
     ) -> Result<Self> {
         let host = number / ADDRESS_CLIENTS;
-        let address = Ipv4Addr::new(127, 0, 1 + (host / 250) as u8, 1 + (host % 250) as u8);
+        let address = wire::source(host, server.ip());
         let socket = UdpSocket::bind((address, 0)).context("no socket for a client")?;
         socket.connect(server)?;
         socket.set_nonblocking(true)?;
@@ -95,6 +97,7 @@ impl Client {
         let (user, password) = timed_credential(SECRET.as_bytes(), &user, clock::unix_s() + 86_400);
         Ok(Client {
             socket,
+            server: server.ip(),
             peer,
             relay: None,
             framing,
@@ -180,7 +183,7 @@ impl Client {
         if self.stage == Stage::Hello {
             if let &[high, low] = bytes {
                 let port = u16::from_be_bytes([high, low]);
-                self.relay = Some((Ipv4Addr::LOCALHOST, port).into());
+                self.relay = Some(SocketAddr::new(self.server, port));
                 self.stage = Stage::Ready;
             }
             return;

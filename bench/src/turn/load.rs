@@ -12,12 +12,16 @@
 //! *Invariant:* what is received is checked whole, and counted only when it is right.
 
 use std::io::ErrorKind;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use hdrhistogram::Histogram;
-use protocol_stun::{AttributeKind, Builder, ChannelData, Class, Message, Method, TransactionId};
+use nix::sys::socket::{setsockopt, sockopt::UdpGsoSegment};
+use protocol_stun::{
+    AttributeKind, Builder, CHANNEL_HEADER_BYTES, ChannelData, Class, Message, Method,
+    TransactionId,
+};
 use serde::Serialize;
 
 use super::client::{CHANNEL, Client, Framing};
@@ -98,12 +102,15 @@ pub(crate) struct Load {
     behind: u64,
     start: Instant,
     payload_bytes: usize,
+    /// Runs leave in one call, and the kernel cuts them (`UDP_SEGMENT`).
+    joins_runs: bool,
+    joined: Vec<u8>,
     room: Box<[u8; 65_536]>,
 }
 
 /// The peers' socket.
-pub(crate) fn peer_socket() -> Result<UdpSocket> {
-    let peer = UdpSocket::bind(("127.0.0.1", 0))?;
+pub(crate) fn peer_socket(ip: Ipv4Addr) -> Result<UdpSocket> {
+    let peer = UdpSocket::bind((ip, 0))?;
     peer.set_nonblocking(true)?;
     let set = rustix::net::sockopt::set_socket_recv_buffer_size;
     set(&peer, QUEUE_BYTES).context("the peers' receive queue")?;
@@ -112,7 +119,12 @@ pub(crate) fn peer_socket() -> Result<UdpSocket> {
 
 impl Load {
     /// A load over clients that are ready.
-    pub(crate) fn new(framing: Framing, clients: Vec<Client>, peer: UdpSocket) -> Result<Self> {
+    pub(crate) fn new(
+        framing: Framing,
+        clients: Vec<Client>,
+        peer: UdpSocket,
+        joins_runs: bool,
+    ) -> Result<Self> {
         let relays: Option<Vec<SocketAddr>> = clients.iter().map(|client| client.relay).collect();
         let count = clients.len() as u32;
         for client in &clients {
@@ -131,6 +143,8 @@ impl Load {
             behind: 0,
             start: clock::now(),
             payload_bytes: 0,
+            joins_runs,
+            joined: Vec::new(),
             room: Box::new([0; 65_536]),
         })
     }
@@ -143,6 +157,7 @@ impl Load {
     /// Sends what the plan says and waits for what comes of it.
     pub(crate) fn run(&mut self, plan: &LoadPlan) -> Result<LoadReport> {
         self.forget(plan);
+        self.set_cutting(plan)?;
         let unit_time = Duration::from_secs_f64(plan.run as f64 / plan.rate);
         let units = (plan.seconds * plan.rate / plan.run as f64) as u64;
         let mut unit = 0;
@@ -162,6 +177,10 @@ impl Load {
                 now = clock::now();
             }
             let any = self.receive()?;
+            if !any {
+                // The kernel's own thread on this core may have packets for us.
+                std::thread::yield_now();
+            }
             if unit == units {
                 let ended = *ended.get_or_insert(now);
                 let (sent, received) = self.totals();
@@ -182,7 +201,25 @@ impl Load {
         self.start = clock::now();
     }
 
+    /// Tells the kernel where it is to cut what leaves in one call; 0 is nowhere.
+    fn set_cutting(&self, plan: &LoadPlan) -> Result<()> {
+        let joined = self.joins_runs && plan.run > 1;
+        let head = if self.framing == Framing::Channel { CHANNEL_HEADER_BYTES } else { 0 };
+        let (up, down) = (head + plan.payload_bytes, plan.payload_bytes);
+        let cut = |socket: &UdpSocket, bytes: usize| {
+            setsockopt(socket, UdpGsoSegment, &(if joined { bytes as i32 } else { 0 }))
+        };
+        cut(&self.peer, down).context("UDP_SEGMENT")?;
+        for client in &self.clients {
+            cut(&client.socket, up).context("UDP_SEGMENT")?;
+        }
+        Ok(())
+    }
+
     fn send_unit(&mut self, unit: u64, run: usize, due: Instant) -> Result<()> {
+        if self.joins_runs && run > 1 {
+            return self.send_joined(unit, run, due);
+        }
         let count = self.clients.len();
         let index = (unit / 2) as usize % count;
         let is_up = unit.is_multiple_of(2);
@@ -205,6 +242,33 @@ impl Load {
             }
         }
         Ok(())
+    }
+
+    /// A run in one call.
+    fn send_joined(&mut self, unit: u64, run: usize, due: Instant) -> Result<()> {
+        let index = (unit / 2) as usize % self.clients.len();
+        let due_ns = (due - self.start).as_nanos() as u64;
+        let mut room = [0; FRAME_BYTES_MAX];
+        self.joined.clear();
+        let is_up = unit.is_multiple_of(2);
+        for _ in 0..run {
+            let len = if is_up {
+                self.frame_up(index, due_ns, &mut room)?
+            } else {
+                self.downs[index].write(&mut room[..self.payload_bytes], due_ns);
+                self.payload_bytes
+            };
+            self.joined.extend_from_slice(&room[..len]);
+        }
+        let sent = match is_up {
+            true => self.clients[index].socket.send(&self.joined),
+            false => self.peer.send_to(&self.joined, self.relays[index]),
+        };
+        match sent {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
+            Err(error) => Err(error).context("the server is gone"),
+        }
     }
 
     /// Writes a client's datagram; answers its length.

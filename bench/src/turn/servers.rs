@@ -3,10 +3,11 @@
 //! *Invariant:* a relay listens on a free port of 127.0.0.1, lends addresses of 127.0.0.1 only, and
 //! is gone when its [`Relay`] is dropped.
 
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::str::FromStr;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -14,6 +15,7 @@ use protocol_stun::{Builder, Class, Method, TransactionId};
 use serde::Serialize;
 
 use super::client::{Framing, SECRET};
+use super::wire::{self, Place};
 use crate::args::Args;
 use crate::clock;
 use crate::process::{Guard, myself, pinned};
@@ -22,7 +24,6 @@ use crate::servers::{PASSWORD, Scratch, free_address};
 const READY_PATIENCE: Duration = Duration::from_secs(20);
 /// Ports of relayed addresses: more than any trial allocates.
 const PORTS: (u16, u16) = (10_240, 64_999);
-const ALLOWED_PEERS: &str = "127.0.0.0/8";
 const REALM: &str = "bench";
 
 /// Which relay.
@@ -84,13 +85,17 @@ pub(crate) struct RelayOptions {
     coturn_threads: u32,
     bare_joins: bool,
     bare_gather_us: Option<u32>,
+    /// Given to coturn as they are.
+    coturn_extra: Vec<String>,
+    place: Place,
     /// Given to ours as they are.
     extra: Vec<String>,
 }
 
 impl RelayOptions {
     /// The options of a command line.
-    pub(crate) fn read(args: &mut Args) -> Result<Self> {
+    pub(crate) fn read(args: &mut Args, place: Place) -> Result<Self> {
+        let coturn_extra: String = args.value("coturn-options", String::new())?;
         let skywave = args.value("skywave", myself()?.with_file_name("skywave"))?;
         Ok(RelayOptions {
             core: Some(args.value("server-core", 0)?),
@@ -98,6 +103,8 @@ impl RelayOptions {
             bare_joins: args.switch("bare-gro")?,
             bare_gather_us: args.optional("bare-gather-us")?,
             extra: args.rest(),
+            coturn_extra: coturn_extra.split_whitespace().map(str::to_owned).collect(),
+            place,
             skywave,
             ..RelayOptions::beside(args)?
         })
@@ -112,8 +119,25 @@ impl RelayOptions {
             coturn_threads: 1,
             bare_joins: false,
             bare_gather_us: None,
+            coturn_extra: Vec::new(),
+            place: Place::loopback(),
             extra: Vec::new(),
         })
+    }
+
+    /// A command on the relays' core, where they run.
+    fn pinned(&self, program: &Path) -> Result<Command> {
+        let command = pinned(program, self.core)?;
+        let Some(namespace) = &self.place.namespace else { return Ok(command) };
+        let mut outer = Command::new("ip");
+        outer.args(["netns", "exec", namespace]).arg(command.get_program());
+        outer.args(command.get_args());
+        Ok(outer)
+    }
+
+    /// Where relays run.
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
     }
 
     /// Where our relay's program is.
@@ -147,8 +171,16 @@ pub(crate) struct Relay {
 impl Relay {
     /// Starts a relay and waits until it answers.
     pub(crate) fn start(kind: Kind, options: &RelayOptions) -> Result<Self> {
-        let address = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
-        let http = if kind == Kind::Skywave { Some(free_address()?) } else { None };
+        let place = &options.place;
+        let server = IpAddr::from(place.server);
+        // In a namespace of its own every port is free, but for a moment that of the relay before.
+        static NEXT_PORT: AtomicU16 = AtomicU16::new(2_000);
+        let port = NEXT_PORT.fetch_add(2, Ordering::Relaxed);
+        let (address, http) = match &place.namespace {
+            Some(_) => (SocketAddr::new(server, port), SocketAddr::new(server, port + 1)),
+            None => (UdpSocket::bind((server, 0))?.local_addr()?, free_address()?),
+        };
+        let http = (kind == Kind::Skywave).then_some(http);
         let scratch = Scratch::new(kind.name())?;
         let mut command = match kind {
             Kind::Relay => ours(&options.relay, options, address)?,
@@ -200,7 +232,7 @@ impl Relay {
 
     /// A Binding request is answered; the bare forwarder answers nobody without an allocation.
     fn wait_ready(&mut self) -> Result<()> {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let socket = UdpSocket::bind((wire::source(0, self.address.ip()), 0))?;
         socket.connect(self.address)?;
         socket.set_read_timeout(Some(Duration::from_millis(20)))?;
         let question = match self.kind {
@@ -230,17 +262,17 @@ fn ours(program: &Path, options: &RelayOptions, address: SocketAddr) -> Result<C
     if !program.exists() {
         bail!("there is no {}; build it first", program.display());
     }
-    let mut command = pinned(&program, options.core)?;
+    let mut command = options.pinned(&program)?;
     command.args(["--turn", &address.to_string(), "--turn-secret", SECRET]);
     command.args(["--turn-ports", &format!("{}-{}", PORTS.0, PORTS.1)]);
-    command.args(["--turn-allow-peer", ALLOWED_PEERS]).args(&options.extra);
+    command.args(["--turn-allow-peer", options.place.peers()]).args(&options.extra);
     Ok(command)
 }
 
 /// One relay thread, nothing that is not asked for, no log line for what goes well.
 fn coturn(options: &RelayOptions, address: SocketAddr, scratch: &Path) -> Result<Command> {
     let ip = address.ip().to_string();
-    let mut command = pinned(Path::new("turnserver"), options.core)?;
+    let mut command = options.pinned(Path::new("turnserver"))?;
     command.args(["-n", "--no-tls", "--no-dtls", "--no-tcp", "--no-tcp-relay", "--no-cli"]);
     command.args(["--listening-port", &address.port().to_string()]);
     command.args(["--listening-ip", &ip, "--relay-ip", &ip, "--allow-loopback-peers"]);
@@ -250,12 +282,12 @@ fn coturn(options: &RelayOptions, address: SocketAddr, scratch: &Path) -> Result
     command.args(["--no-auth-pings", "--no-software-attribute", "--no-rfc5780"]);
     command.args(["--simple-log", "--no-stdout-log", "--log-file"]).arg(scratch.join("log.txt"));
     command.arg("--pidfile").arg(scratch.join("pid"));
-    command.arg("--userdb").arg(scratch.join("turndb"));
+    command.arg("--userdb").arg(scratch.join("turndb")).args(&options.coturn_extra);
     Ok(command)
 }
 
 fn bare(options: &RelayOptions, address: SocketAddr) -> Result<Command> {
-    let mut command = pinned(&myself()?, options.core)?;
+    let mut command = options.pinned(&myself()?)?;
     command.args(["bare-udp", "--address", &address.to_string()]);
     if options.bare_joins {
         command.arg("--gro");

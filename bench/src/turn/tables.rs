@@ -24,6 +24,7 @@ pub(crate) fn text(results: &Results) -> String {
             "lost",
             "wrong",
             "p50, p99, longest µs",
+            "card µs / packet",
             "core busy, stolen",
         ],
         cost_rows(&results.cost),
@@ -111,6 +112,13 @@ fn cost_rows(trials: &[Trial]) -> Vec<Vec<String>> {
                 median(&sorted(&group, |trial| trial.report.p99_us)),
                 worst(|trial| trial.report.max_us)
             ),
+            match first.card_us_per_packet {
+                Some(_) => format!(
+                    "{:.2}",
+                    median(&sorted(&group, |it| it.card_us_per_packet.unwrap_or_default()))
+                ),
+                None => "–".into(),
+            },
             format!(
                 "{:.0} %, {:.1} %",
                 median(&sorted(&group, |trial| trial.core_busy_percent)),

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::client::{self, Client, Framing};
 use super::load::{Load, LoadPlan, LoadReport, peer_socket};
 use super::servers::{Kind, Relay, RelayOptions};
+use super::wire::Place;
 use crate::clock;
 use crate::machine::CoreTime;
 
@@ -32,6 +33,8 @@ pub(crate) struct Trial {
     pub(crate) report: LoadReport,
     /// The relay's processor time for each payload that arrived, µs.
     pub(crate) cpu_us_per_packet: f64,
+    /// What the thread of its card used, where it has one, µs.
+    pub(crate) card_us_per_packet: Option<f64>,
     /// How busy the relay's core was while it was sent to, percent, and how much of it another
     /// machine took.
     pub(crate) core_busy_percent: f64,
@@ -53,6 +56,7 @@ pub(crate) struct Bed {
     load: Load,
     relay: Relay,
     core: usize,
+    place: Place,
 }
 
 impl Bed {
@@ -65,14 +69,15 @@ impl Bed {
     ) -> Result<Self> {
         let relay = Relay::start(kind, options)?;
         let framing = kind.framing(wanted);
-        let peer = peer_socket()?;
+        let place = options.place();
+        let peer = peer_socket(place.peer)?;
         let peer_address = peer.local_addr()?;
         let mut clients = (0..allocations)
             .map(|number| Client::open(number, relay.address(), peer_address, framing))
             .collect::<Result<Vec<_>>>()?;
         client::settle(&mut clients, PATIENCE).with_context(|| relay.output())?;
-        let load = Load::new(framing, clients, peer)?;
-        let mut bed = Bed { kind, framing, load, relay, core: 0 };
+        let load = Load::new(framing, clients, peer, place.namespace.is_some())?;
+        let mut bed = Bed { kind, framing, load, relay, core: 0, place: place.clone() };
         bed.load.run(&WARM_UP)?;
         Ok(bed)
     }
@@ -80,7 +85,9 @@ impl Bed {
     /// One load.
     pub(crate) fn run(&mut self, plan: LoadPlan) -> Result<Trial> {
         let (cpu, core) = (self.relay.process().cpu_exact()?, CoreTime::read(self.core)?);
+        let card = self.place.card_cpu()?;
         let report = self.load.run(&plan).with_context(|| self.relay.output())?;
+        let card = self.place.card_cpu()?.zip(card).map(|(now, then)| now - then);
         let used = self.relay.process().cpu_exact()? - cpu;
         let (core_busy_percent, core_stolen_percent) = CoreTime::read(self.core)?.since(core);
         Ok(Trial {
@@ -88,6 +95,8 @@ impl Bed {
             framing: self.framing,
             allocations: self.load.clients().len(),
             cpu_us_per_packet: used.as_secs_f64() * 1e6 / report.received.max(1) as f64,
+            card_us_per_packet: card
+                .map(|used| used.as_secs_f64() * 1e6 / report.received.max(1) as f64),
             plan,
             report,
             core_busy_percent,

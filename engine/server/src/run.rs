@@ -293,6 +293,7 @@ fn ring_config(config: &Config) -> RingConfig {
         // Only TURN uses datagrams.
         datagram_buffers_count: if config.turn.starts() { TURN_DATAGRAM_BUFFERS_COUNT } else { 16 },
         udp_gro: config.turn.starts(),
+        gather_us: config.turn.gather_us,
         ..defaults
     }
 }

@@ -21,6 +21,7 @@ const USAGE: &str = "usage: relay --turn ADDR [flags]
   --turn-ports A-B          the ports that are lent (49152-65535)
   --turn-allow-peer CIDR    peers that are reached although they are in a private range
   --turn-realm REALM        the realm of the credentials (skywave)
+  --turn-gather-us US       how long a datagram may wait for others while they flow (100)
   --cores 0,1,…             one thread on each of these cores; without it, one thread on any core";
 
 /// What was said.
@@ -35,6 +36,7 @@ pub struct Args {
     pub ports: RangeInclusive<u16>,
     pub allowed: Vec<Prefix>,
     pub realm: String,
+    pub gather_us: Option<u32>,
     pub cores: Vec<usize>,
 }
 
@@ -54,6 +56,7 @@ impl Args {
             ports: 49_152..=65_535,
             allowed: Vec::new(),
             realm: "skywave".to_owned(),
+            gather_us: None,
             cores: Vec::new(),
         };
         while let Some(flag) = args.next() {
@@ -95,6 +98,7 @@ impl Args {
                 self.allowed.push(value.parse().map_err(|_| format!("{flag}: {value}?"))?);
             }
             "--turn-realm" => self.realm = value.to_owned(),
+            "--turn-gather-us" => self.gather_us = Some(read(flag, value)?),
             "--cores" => {
                 let numbers = value.split(',').map(|number| read(flag, number.trim()));
                 self.cores = numbers.collect::<Result<_, _>>()?;

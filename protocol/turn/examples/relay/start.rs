@@ -59,8 +59,11 @@ pub fn start(args: &Args) -> io::Result<(Vec<Listener>, Shards)> {
     let participants = placement.shards_count + 1;
     let group = RingGroup::new(participants)?;
     let ports = Mutex::new(mesh(participants, 1).into_iter().map(Some).collect::<Vec<_>>());
+    let defaults = RingConfig::default();
+    let gather_us = args.gather_us.unwrap_or(defaults.gather_us);
+    let ring = RingConfig { udp_gro: true, gather_us, ..defaults };
     let shards = Shards::start(&placement, move |shard| {
-        let io = group.open(shard, RingConfig { udp_gro: true, ..RingConfig::default() })?;
+        let io = group.open(shard, ring.clone())?;
         let port = ports.lock().expect("nobody panics here")[shard.index()].take();
         let settings = Settings { shard: (shard.0, shards_count), ..settings.clone() };
         let relay = Relay::new(settings, now, unix_s).map_err(io::Error::other)?;
