@@ -87,6 +87,7 @@ function mountsOf(source: unknown): Mount[] {
 }
 
 function pathOf(url: string): string {
+  if (!url) return '';
   try {
     return new URL(url, location.origin).pathname;
   } catch {

@@ -21,8 +21,9 @@ export interface CallPeer {
 export interface CallPorts {
   /** Sends to the peer; false where the link is down. */
   send(to: string, subtype: string, data: JsonObject): boolean;
-  /** A fresh connection, with our media in it. It may take a while, and fail. */
-  connection(): Promise<RTCPeerConnection>;
+  /** A fresh connection, with our media in it; one that will offer also asks for what we do not
+   * send. It may take a while, and fail. */
+  connection(willOffer: boolean): Promise<RTCPeerConnection>;
   /** Gives back what `connection` took. */
   release(): void;
   changed(state: CallState, peer: CallPeer | null, reason: string): void;
@@ -80,7 +81,9 @@ export class Call {
 
   /** Back from `ended`, when it has been read. */
   clear(): void {
-    if (this.state === 'ended') this.become('idle');
+    if (this.state !== 'ended') return;
+    this.peer = null;
+    this.become('idle');
   }
 
   heard(message: Message, nameOf: (user: string) => string): void {
@@ -150,7 +153,7 @@ export class Call {
 
   private async connect(): Promise<RTCPeerConnection | null> {
     const turn = this.turn;
-    const pc = await this.ports.connection();
+    const pc = await this.ports.connection(this.isCaller);
     if (turn !== this.turn) {
       pc.close();
       return null;

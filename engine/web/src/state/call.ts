@@ -30,15 +30,16 @@ const ENDED_SHOWN_MS = 6_000;
 
 export const call = new Call({
   send: (to, subtype, data) => link.message(to, subtype, data),
-  async connection() {
+  async connection(willOffer) {
     callProblem.value = null;
     const media = await takeMedia();
     const pc = new RTCPeerConnection({ iceServers: await iceServers(token.value) });
     for (const kind of ['audio', 'video'] as const) {
       const track = media?.getTracks().find((track) => track.kind === kind);
-      if (track && media) pc.addTransceiver(track, { streams: [media] });
+      // A track that is added this way takes its place in the other side's offer.
+      if (track && media) pc.addTrack(track, media);
       // Whoever has nothing to send still wants to see and hear.
-      else pc.addTransceiver(kind, { direction: 'recvonly' });
+      else if (willOffer) pc.addTransceiver(kind, { direction: 'recvonly' });
     }
     return pc;
   },
