@@ -156,12 +156,23 @@ impl Node {
                     (Wish::Answered { status: 429, bytes }, used)
                 } else {
                     let mut wish = wish_of(&head, *peer, &self.snapshot, &self.router, &answers);
-                    if let Wish::Take(Taking { handler, request, .. }) = &mut wish {
-                        request.is_secure = is_secure;
-                        keep_alive.is_wanted = match handler.ends_connections() {
-                            true => asks_to_be_kept(&head),
-                            false => head.keep_alive,
-                        };
+                    let may_redirect = match &mut wish {
+                        Wish::Take(Taking { handler, request, .. }) => {
+                            request.is_secure = is_secure;
+                            keep_alive.is_wanted = match handler.ends_connections() {
+                                true => asks_to_be_kept(&head),
+                                false => head.keep_alive,
+                            };
+                            true
+                        }
+                        // A body that nobody takes would be read as the next request.
+                        Wish::Ours(_) => {
+                            keep_alive.is_wanted = head.keep_alive && has_no_body(&head);
+                            true
+                        }
+                        _ => false,
+                    };
+                    if may_redirect {
                         let redirect = is_open.then(|| redirect_to_https(&head, &answers));
                         if let Some((status, bytes)) = redirect.flatten() {
                             self.counters.https_redirects += 1;
@@ -407,6 +418,10 @@ fn record_of(head: &RequestHead<'_>) -> Record {
     }
 }
 
+fn has_no_body(head: &RequestHead<'_>) -> bool {
+    matches!(head.body, BodyKind::None | BodyKind::Length(0))
+}
+
 /// Sorts a head into what it asks for.
 fn wish_of(
     head: &RequestHead<'_>,
@@ -447,6 +462,10 @@ fn wish_of(
             ),
         },
         _ => {
+            // Behind the mounts, so that no page ever hides one.
+            if let Some(answer) = engine_web::answer(head, &path) {
+                return Wish::Ours(answer.into());
+            }
             let body_bytes_max = snapshot.config.limits.body_bytes_max as u64;
             take(head, path, peer, Handler::Icecast, body_bytes_max)
         }

@@ -103,6 +103,13 @@ impl Answer {
     }
 }
 
+impl From<engine_web::Answer> for Answer {
+    fn from(answer: engine_web::Answer) -> Answer {
+        let engine_web::Answer { status, headers, body } = answer;
+        Answer { status, headers, body: Bytes::from_static(body) }
+    }
+}
+
 /// What an answer is written with.
 struct HeadOf<'a> {
     server: &'a str,

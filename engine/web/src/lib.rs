@@ -14,8 +14,8 @@
 //! *Invariant:* every answer has a strong entity tag of exactly the bytes that are sent.
 
 use protocol_http::{
-    ByteRange, ContentCoding, Method, RequestHead, ResponseWriter, Selection, Status, VARY_CODING,
-    Validators, Version, choose_coding, write_unsatisfied_range,
+    ByteRange, ContentCoding, Method, RequestHead, Selection, Status, Validators, choose_coding,
+    write_unsatisfied_range,
 };
 
 /// One file.
@@ -35,23 +35,16 @@ pub struct Variant {
     bytes: &'static [u8],
 }
 
-/// What goes into every head of this server.
-#[derive(Debug, Clone, Copy)]
-pub struct Facts<'a> {
-    /// `Server`.
-    pub server: &'a str,
-    /// For `Date`.
-    pub unix_seconds: u64,
-}
-
-/// A whole answer.
+/// What a request is answered with. `Server`, `Date`, the length and what becomes of the connection
+/// are the server's to add, and to `HEAD` it sends only the head.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// Its status, for the log.
-    pub status: u16,
-    /// Head and body. The head says `Connection: close`, as all of this server's do where nobody
-    /// changes that.
-    pub bytes: Vec<u8>,
+    /// The status.
+    pub status: Status,
+    /// Header lines.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body.
+    pub body: &'static [u8],
 }
 
 /// In the order of their paths.
@@ -88,11 +81,11 @@ pub fn is_built() -> bool {
 }
 
 /// Answers a request whose decoded path is this; `None` where it is not for the pages.
-pub fn answer(head: &RequestHead<'_>, path: &str, facts: Facts<'_>) -> Option<Answer> {
+pub fn answer(head: &RequestHead<'_>, path: &str) -> Option<Answer> {
     if !matches!(head.method, Method::Get | Method::Head) {
         return None;
     }
-    asset_for(ASSETS, path, || wants_page(head)).map(|asset| asset.answer(head, facts))
+    asset_for(ASSETS, path, || wants_page(head)).map(|asset| asset.answer(head))
 }
 
 fn find(assets: &'static [Asset], path: &str) -> Option<&'static Asset> {
@@ -124,7 +117,7 @@ fn wants_page(head: &RequestHead<'_>) -> bool {
 
 impl Asset {
     /// Answers with this file, or with as much of it as is wanted.
-    fn answer(&self, head: &RequestHead<'_>, facts: Facts<'_>) -> Answer {
+    fn answer(&self, head: &RequestHead<'_>) -> Answer {
         let codings = Codings::of(self.variants);
         // Whoever rules out every coding gets the plain file: it is better than nothing (§12.5.3).
         let coding =
@@ -134,82 +127,69 @@ impl Asset {
             self.variants.iter().find(|variant| variant.coding == coding).unwrap_or(plain);
         let length_bytes = variant.bytes.len() as u64;
         let validators = Validators { etag: Some(variant.etag), modified_unix_seconds: None };
-        let selection = Selection::of(head.method, &head.headers, validators, length_bytes);
-        let (status, part) = match selection {
-            Selection::NotModified => (Status::NOT_MODIFIED, None),
-            Selection::ConditionFailed => (Status::PRECONDITION_FAILED, None),
-            Selection::Unsatisfiable => (Status::RANGE_NOT_SATISFIABLE, None),
-            Selection::Part(range) => (Status::PARTIAL_CONTENT, Some(range)),
+        match Selection::of(head.method, &head.headers, validators, length_bytes) {
+            Selection::NotModified => self.without_body(variant, Status::NOT_MODIFIED),
+            Selection::ConditionFailed => self.without_body(variant, Status::PRECONDITION_FAILED),
+            Selection::Unsatisfiable => {
+                let mut value = Vec::new();
+                write_unsatisfied_range(length_bytes, &mut value);
+                let value = String::from_utf8_lossy(&value).into_owned();
+                self.without_body(variant, Status::RANGE_NOT_SATISFIABLE)
+                    .with("Content-Range", value)
+            }
+            Selection::Part(ByteRange { first, last }) => self
+                .with_body(variant, Status::PARTIAL_CONTENT)
+                .with("Content-Range", format!("bytes {first}-{last}/{length_bytes}"))
+                .cut(first as usize, last as usize),
             // Several parts of a script are nobody's need: the whole is as good an answer.
-            Selection::Whole | Selection::Parts(_) => (Status::OK, whole(length_bytes)),
-        };
-        let mut bytes = Vec::with_capacity(512 + variant.bytes.len());
-        let mut response = ResponseWriter::new(&mut bytes, Version::Http11, status);
-        response.header("Server", facts.server).header_date("Date", facts.unix_seconds);
-        self.write_head(&mut response, variant, status, part, length_bytes);
-        response.close().finish();
-        if head.method == Method::Get {
-            bytes.extend_from_slice(part.map_or(&[], |range| slice(variant.bytes, range)));
+            Selection::Whole | Selection::Parts(_) => self.with_body(variant, Status::OK),
         }
-        Answer { status: status.0, bytes }
     }
 
-    fn write_head(
-        &self,
-        response: &mut ResponseWriter<'_>,
-        variant: &Variant,
-        status: Status,
-        part: Option<ByteRange>,
-        length_bytes: u64,
-    ) {
-        response.header("ETag", variant.etag).raw_lines(VARY_CODING);
-        if self.path == INDEX {
-            // `/` is another page for tools.
-            response.header("Vary", "Accept");
-        }
-        response.header(
-            "Cache-Control",
-            match self.is_immutable {
-                true => "public, max-age=31536000, immutable",
-                false => "no-cache",
-            },
-        );
-        if status == Status::NOT_MODIFIED {
-            return;
-        }
-        response.header("X-Content-Type-Options", "nosniff");
-        if status == Status::RANGE_NOT_SATISFIABLE {
-            let mut value = Vec::new();
-            write_unsatisfied_range(length_bytes, &mut value);
-            response.header("Content-Range", value);
-        }
-        let Some(range) = part else {
-            response.content_length(0);
-            return;
+    /// What every answer about this file says, whatever it comes to.
+    fn without_body(&self, variant: &Variant, status: Status) -> Answer {
+        let may_be_kept = match self.is_immutable {
+            true => "public, max-age=31536000, immutable",
+            false => "no-cache",
         };
-        response.header("Content-Type", self.content_type).header("Accept-Ranges", "bytes");
+        // `/` is another page for tools.
+        let varies = match self.path {
+            INDEX => "Accept, Accept-Encoding",
+            _ => "Accept-Encoding",
+        };
+        Answer { status, headers: Vec::with_capacity(8), body: &[] }
+            .with("ETag", variant.etag)
+            .with("Vary", varies)
+            .with("Cache-Control", may_be_kept)
+            .with("X-Content-Type-Options", "nosniff")
+    }
+
+    fn with_body(&self, variant: &Variant, status: Status) -> Answer {
+        let mut answer = self
+            .without_body(variant, status)
+            .with("Content-Type", self.content_type)
+            .with("Accept-Ranges", "bytes");
         if let Some(token) = variant.coding.token() {
-            response.header("Content-Encoding", token);
+            answer = answer.with("Content-Encoding", token);
         }
-        if self.content_type.starts_with("text/html") {
-            response.header("Content-Security-Policy", POLICY);
-            response.header("Referrer-Policy", "same-origin");
+        if self.path == INDEX {
+            answer = answer.with("Content-Security-Policy", POLICY);
+            answer = answer.with("Referrer-Policy", "same-origin");
         }
-        if status == Status::PARTIAL_CONTENT {
-            let value = format!("bytes {}-{}/{length_bytes}", range.first, range.last);
-            response.header("Content-Range", value);
-        }
-        response.content_length(range.last + 1 - range.first);
+        Answer { body: variant.bytes, ..answer }
     }
 }
 
-/// All of it; no range can say that of nothing.
-fn whole(length_bytes: u64) -> Option<ByteRange> {
-    Some(ByteRange { first: 0, last: length_bytes.checked_sub(1)? })
-}
+impl Answer {
+    fn with(mut self, name: &'static str, value: impl Into<String>) -> Answer {
+        self.headers.push((name, value.into()));
+        self
+    }
 
-fn slice(bytes: &[u8], range: ByteRange) -> &[u8] {
-    &bytes[range.first as usize..=range.last as usize]
+    /// The same with only these bytes of the body; `last` is one of them.
+    fn cut(self, first: usize, last: usize) -> Answer {
+        Answer { body: &self.body[first..=last], ..self }
+    }
 }
 
 /// The codings of a file, without asking for memory.

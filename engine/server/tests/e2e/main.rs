@@ -11,6 +11,7 @@
 //! | `fallback`, `ogg`, `pulls` | streams that follow or replace one another |
 //! | `admin`, `pages`, `proxies`, `refusals` | what is asked of the server, and what is refused |
 //! | `kept`, `tls` | connections that are kept, and secure ones |
+//! | `web` | the pages for browsers |
 //! | `turn` | browsers and coturn's clients through the TURN of the server |
 //! | `process` | configuration, signals, logs |
 //! | `transcript` | the same requests to Debian's icecast2 |
@@ -39,3 +40,4 @@ mod titles;
 mod tls;
 mod transcript;
 mod turn;
+mod web;
