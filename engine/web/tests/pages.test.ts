@@ -180,7 +180,7 @@ describe('streams', () => {
       eve.tell('icey:speech', { type: 'speech:start', source: 'garden', active: true, level: 0.2, peak: 0.4 });
       eve.tell('icey:vision', VISION);
       await bob.page.locator('.boxes rect').nth(1).waitFor();
-      await bob.page.locator('div.voice').waitFor();
+      await bob.page.locator('.voice-ring').waitFor();
       await shot(bob.page, 'watch-events-desk-light');
       const [box, video] = await Promise.all([
         bob.page.locator('.boxes rect').first().boundingBox(),

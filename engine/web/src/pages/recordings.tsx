@@ -57,8 +57,8 @@ function Row({ of, play, isPlaying }: { of: Recording; play: () => void; isPlayi
         </div>
         {of.cause && <div class="quiet">Ended early: {of.cause}</div>}
       </div>
-      <a class="button small" href={urlOf(of)} download={of.name}>
-        <Icon of={Download} size={16} /> Download<span class="hidden"> {of.name}</span>
+      <a class="button small" href={urlOf(of)} download={of.name} aria-label={`Download ${of.name}`}>
+        <Icon of={Download} size={16} /> <span class="wide">Download</span>
       </a>
     </li>
   );

@@ -6,7 +6,7 @@ import type { Mount, Status } from '../api/status';
 import { Empty } from '../parts/empty';
 import { useLoaded } from '../parts/loaded';
 import { ProblemBox } from '../parts/problem';
-import { count, duration } from '../parts/words';
+import { age, count } from '../parts/words';
 import { isOnline, linkState, me } from '../state/link';
 import { token } from '../state/settings';
 import { Activity } from '../parts/icons';
@@ -44,7 +44,7 @@ function Facts({ of }: { of: Status }) {
     <dl class="facts">
       <Fact name="Server" value={words[of.health] ?? (of.health || 'answers')} state={of.health} />
       <Fact name="Signalling" value={link} state={isOnline.value ? 'ok' : 'degraded'} />
-      {of.startedAtMs !== null && <Fact name="Up for" value={duration(Date.now() - of.startedAtMs)} />}
+      {of.startedAtMs !== null && <Fact name="Up for" value={age(Date.now() - of.startedAtMs)} />}
       {of.counts.map(({ name, value }) => <Fact key={name} name={name} value={value} />)}
       <Fact name="Version" value={[of.server, of.version].filter(Boolean).join(' · ') || '–'} />
     </dl>

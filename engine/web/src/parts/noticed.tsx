@@ -31,7 +31,7 @@ export function VoiceRing({ source }: { source: string }) {
   const voice = voiceOf.value.get(source);
   if (!voice?.isActive) return null;
   return (
-    <div class="voice" style={{ '--level': String(Math.min(1, 0.25 + voice.level * 4)) }}>
+    <div class="voice-ring" style={{ '--level': String(Math.min(1, 0.25 + voice.level * 4)) }}>
       <span class="hidden">Somebody speaks</span>
     </div>
   );

@@ -24,6 +24,12 @@ export function duration(ms: number): string {
   return hours > 0 ? `${hours}:${two(minutes)}:${two(seconds % 60)}` : `${minutes}:${two(seconds % 60)}`;
 }
 
+/** As `duration`, or in days where it is that long. */
+export function age(ms: number): string {
+  const hours = Math.floor(ms / 3_600_000);
+  return hours < 48 ? duration(ms) : `${Math.floor(hours / 24)} d ${hours % 24} h`;
+}
+
 export function percent(share: number): string {
   const value = share * 100;
   return `${value >= 10 || value === 0 ? Math.round(value) : value.toFixed(1)} %`;

@@ -173,6 +173,17 @@ describe('the callee', () => {
     expect(sent.at(-1)?.[0]).toBe('bob|B2');
   });
 
+  test('reaches a peer that came back silently', async () => {
+    await hear('bob|B1', 'call:init');
+    call.accept();
+    call.saw(['bob|B1', 'eve|E1']);
+    call.saw(['eve|E1']);
+    expect(call.peer?.address).toBe('bob|B1');
+    call.saw(['eve|E1', 'bob|B2']);
+    call.hangUp();
+    expect(sent.at(-1)?.slice(0, 2)).toEqual(['bob|B2', 'call:hangup']);
+  });
+
   test('misses a call that rings too long', async () => {
     await hear('bob|B1', 'call:init');
     await vi.advanceTimersByTimeAsync(RINGS_MS);

@@ -86,6 +86,15 @@ export class Call {
     this.become('idle');
   }
 
+  /** Who is there now: a peer whose link was lost has come back under another address. */
+  saw(addresses: string[]): void {
+    const { peer } = this;
+    if (!peer || addresses.includes(peer.address)) return;
+    const { user } = splitAddress(peer.address);
+    const address = addresses.find((it) => splitAddress(it).user === user);
+    if (address) this.peer = { ...peer, address };
+  }
+
   heard(message: Message, nameOf: (user: string) => string): void {
     const { user } = splitAddress(message.from);
     const isTheirs = this.peer !== null && splitAddress(this.peer.address).user === user;

@@ -1,6 +1,6 @@
 // The call that we are in, as signals. It goes on from page to page.
 
-import { signal } from '@preact/signals';
+import { effect, signal } from '@preact/signals';
 
 import { problemOf } from '../api/problem';
 import type { Problem } from '../api/problem';
@@ -8,6 +8,7 @@ import { Call } from '../rtc/call';
 import type { CallPeer, CallState } from '../rtc/call';
 import { openMedia, stopMedia } from '../rtc/devices';
 import { iceServers } from '../rtc/ice';
+import { addressOf } from '../signal/wire';
 import { link, onMessage, peers } from './link';
 import { go } from './place';
 import { token } from './settings';
@@ -65,6 +66,8 @@ onMessage((message) => {
   if (!message.subtype.startsWith('call:')) return;
   call.heard(message, (user) => peers.value.find((peer) => peer.user === user)?.name ?? user);
 });
+
+effect(() => call.saw(peers.value.map(addressOf)));
 
 /** What others are told of us. */
 export function sayPresence(): void {
