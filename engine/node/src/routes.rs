@@ -5,8 +5,8 @@
 //! `Allow`, and `OPTIONS` 204. All the rest is the radio edge's: mounts, sources, and pages and
 //! `/admin/` in Icecast's words, byte for byte.
 //!
-//! Behind all that, where neither a mount nor a source is meant, `engine-web` has its pages: `/` for
-//! browsers, `/app/…`, `/assets/…`. So they hide nobody's mount.
+//! Behind all that, where neither a mount nor a source is meant, `engine-web` has its pages: `/`
+//! for browsers, `/app/…`, `/assets/…`. So they hide nobody's mount.
 //!
 //! To add something: a [`Handler`], its lines here, and an arm in `whole.rs`.
 

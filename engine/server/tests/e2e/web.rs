@@ -1,7 +1,7 @@
 //! The pages for browsers: where they are, how they are kept, and that they hide nothing.
 //!
-//! A build without the pages (cargo alone makes one) has the status page at `/` for browsers too, and
-//! says at `/app` how they are built.
+//! A build without the pages (cargo alone makes one) has the status page at `/` for browsers too,
+//! and says at `/app` how they are built.
 
 use crate::harness::{Listener, Server, Source, get, wait_for};
 
