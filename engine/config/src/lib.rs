@@ -28,6 +28,7 @@ mod reload;
 mod rtc;
 mod sections;
 mod setting;
+mod symple;
 mod turn;
 mod types;
 
@@ -44,6 +45,7 @@ pub use mount::Mount;
 pub use reload::Reload;
 pub use rtc::{Auth, Rtc, Stream, stream_name};
 pub use sections::{Credentials, Demo, Http, Listen, Log, Server, Shards, Tls};
+pub use symple::Symple;
 pub use turn::{TURN_DATAGRAM_BUFFERS_COUNT, Turn};
 pub use types::{Cidr, Level, Secret};
 
@@ -72,6 +74,8 @@ pub struct Config {
     pub turn: Turn,
     /// `[auth]`: tokens.
     pub auth: Auth,
+    /// `[symple]`: signalling for browsers.
+    pub symple: Symple,
     /// `[rtc]`: WebRTC.
     pub rtc: Rtc,
     /// `[[stream]]`: the configured streams of WebRTC.
@@ -96,6 +100,7 @@ impl Default for Config {
             http: Http::default(),
             turn: Turn::default(),
             auth: Auth::default(),
+            symple: Symple::default(),
             rtc: Rtc::default(),
             streams: Vec::new(),
             log: Log::default(),
@@ -146,6 +151,7 @@ impl Config {
         walker.section(Http::NAME, |config| &mut config.http);
         walker.section(Turn::NAME, |config| &mut config.turn);
         walker.section(Auth::NAME, |config| &mut config.auth);
+        walker.section(Symple::NAME, |config| &mut config.symple);
         walker.section(Rtc::NAME, |config| &mut config.rtc);
         walker.list(|config| &mut config.streams, |_| Stream::default());
         walker.section(Log::NAME, |config| &mut config.log);

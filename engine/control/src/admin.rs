@@ -115,6 +115,14 @@ pub(crate) enum Command {
         /// The name in the credentials.
         user: String,
     },
+    /// How the server is, in icey-server's shape.
+    ApiStatus,
+    /// The same, with 503 while it takes nobody.
+    ApiReady,
+    /// What a page has to know before it signals.
+    ApiConfig,
+    /// The sessions and rooms of signalling.
+    ApiPeers,
     /// No page of ours and no mount: 404.
     NotFound,
 }
@@ -183,6 +191,11 @@ pub(crate) fn authority(command: &Command) -> Authority<'_> {
         | Command::Metrics
         | Command::Health
         | Command::Ready
+        // The shard has asked for a token.
+        | Command::ApiStatus
+        | Command::ApiReady
+        | Command::ApiConfig
+        | Command::ApiPeers
         | Command::Playlist { .. }
         | Command::BuildM3u { .. }
         | Command::NotFound => Authority::Public,
@@ -259,6 +272,10 @@ fn command_of(path: &str, parameters: &Parameters<'_>) -> Result<Command, AdminE
         "/metrics" => Command::Metrics,
         "/health" => Command::Health,
         "/ready" => Command::Ready,
+        "/api/status" => Command::ApiStatus,
+        "/api/ready" => Command::ApiReady,
+        "/api/config" => Command::ApiConfig,
+        "/api/peers" => Command::ApiPeers,
         "/ice-servers" => Command::IceServers { user: parameters.user() },
         "/admin.cgi" => {
             let update = V1TitleUpdate::from_query(parameters.raw).map_err(AdminError::Update)?;

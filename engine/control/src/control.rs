@@ -23,6 +23,7 @@ use crate::claims::Takeover;
 use crate::directory::Directory;
 use crate::drain::Drain;
 use crate::gathers::Gather;
+use crate::peers::PeerQuestions;
 use crate::pull::Pull;
 use crate::random::Random;
 use crate::reports::Reports;
@@ -117,6 +118,7 @@ pub struct Control {
     pub(crate) gathers: BTreeMap<u32, Gather>,
     pub(crate) gather_numbers: u32,
     pub(crate) turn: TurnQuestions,
+    pub(crate) peers: PeerQuestions,
     pub(crate) reports: Reports,
     pub(crate) counters: ControlCounters,
     pub(crate) random: Random,
@@ -171,6 +173,7 @@ impl Control {
             gathers: BTreeMap::new(),
             gather_numbers: 0,
             turn: TurnQuestions::default(),
+            peers: PeerQuestions::default(),
             reports: Reports::new(setup.shards_count),
             counters: ControlCounters::default(),
             random: Random::new(setup.seed),
@@ -235,10 +238,9 @@ impl Control {
         let takeover = self.takeovers.values().map(|takeover| takeover.until).min();
         let gather = self.gathers.values().map(|gather| gather.until).min();
         let drain = self.drain.as_ref().and_then(Drain::deadline);
-        let turn = self.turn.deadline();
-        let times =
-            [Some(self.housekeeping_at), takeover, gather, turn, self.pulls_deadline(), drain];
-        times.into_iter().flatten().min()
+        let asked = self.turn.deadline().into_iter().chain(self.peers.deadline());
+        let times = [Some(self.housekeeping_at), takeover, gather, self.pulls_deadline(), drain];
+        times.into_iter().flatten().chain(asked).min()
     }
 
     fn message(&mut self, from: ShardId, message: Message) {
@@ -268,6 +270,7 @@ impl Control {
             Message::AllocationKilled { request, found } => {
                 self.turn_answered(from, request, Vec::new(), found);
             }
+            Message::Peers { request, rows } => self.peers_listed(from, request, *rows),
             Message::Drained => self.shard_drained(from),
             Message::Subscribe(_)
             | Message::Unsubscribe(_)
@@ -275,6 +278,8 @@ impl Control {
             | Message::Prelude { .. }
             | Message::Title { .. }
             | Message::FeedEnd(_)
+            | Message::Symple(_)
+            | Message::ListPeers { .. }
             | Message::Snapshot(_)
             | Message::Verdict { .. }
             | Message::SetTitle { .. }
@@ -306,6 +311,7 @@ impl Control {
         self.expire_takeovers();
         self.expire_gathers();
         self.expire_turn_questions();
+        self.expire_peer_questions();
         if self.now >= self.housekeeping_at {
             self.housekeeping_at = self.now + HOUSEKEEPING;
             self.keep_house();

@@ -25,6 +25,7 @@
 //! * Same inputs, same outputs.
 
 mod admin;
+mod api;
 mod census;
 mod claims;
 mod control;
@@ -34,6 +35,7 @@ mod driver;
 mod gathers;
 mod listeners;
 mod operations;
+mod peers;
 mod picture;
 mod pull;
 mod pulls;

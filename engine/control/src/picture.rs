@@ -31,6 +31,11 @@ impl Control {
         self.reports.is_complete() && self.drain.is_none()
     }
 
+    /// Whether the server is about to stop.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.drain.is_some()
+    }
+
     fn mount_view(&self, mount: &MountState) -> MountView {
         let listeners_count = self.reports.at_home(mount.id);
         let peak = mount.running.as_ref().map_or(0, |running| running.listeners_peak);

@@ -21,6 +21,7 @@ mod json;
 mod metrics;
 mod pages;
 mod status;
+mod symple;
 mod time;
 mod turn;
 mod xml;
@@ -39,6 +40,7 @@ pub(crate) use pages::{
     update_title_page, version_page,
 };
 pub(crate) use status::status_page;
+pub(crate) use symple::peers_json;
 pub(crate) use turn::allocations_xml;
 pub(crate) use xml::{
     list_clients_xml, list_mounts_xml, message_xml, move_clients_form_xml, stats_xml,

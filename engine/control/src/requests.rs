@@ -105,6 +105,7 @@ impl Control {
             }
             Command::UpdateTitleV1(update) => self.title_v1(asker, update),
             Command::ListTurn => self.ask_about_turn(asker, None),
+            Command::ApiPeers => self.ask_about_peers(asker),
             Command::KillTurn { id } => self.ask_about_turn(asker, Some(id)),
             Command::MoveClientsForm { mount } => match self.heard_mount(&mount) {
                 None => self.answer_fault(asker, NO_SUCH_SOURCE),
@@ -165,6 +166,12 @@ impl Control {
                 let health = render::health(&view, is_ready);
                 self.answer_body(asker, status, Body::Json, &health);
             }
+            Command::ApiStatus => self.answer_body(asker, 200, Body::Json, &self.api_status()),
+            Command::ApiReady => {
+                let status = if self.is_ready() { 200 } else { 503 };
+                self.answer_body(asker, status, Body::Json, &self.api_status());
+            }
+            Command::ApiConfig => self.answer_body(asker, 200, Body::Json, &self.api_config()),
             Command::IceServers { user } => match self.ice_servers(&user) {
                 Some(servers) => self.answer_body(asker, 200, Body::Json, &servers),
                 None => {
@@ -286,7 +293,7 @@ impl Control {
         self.answer_body(asker, 200, Body::Html, &body);
     }
 
-    fn answer_body(&mut self, asker: Asker, status: u16, kind: Body, body: &str) {
+    pub(crate) fn answer_body(&mut self, asker: Asker, status: u16, kind: Body, body: &str) {
         let answer = render::answer(&self.answers(), status, kind, body);
         self.answer_bytes(asker, status, answer);
     }

@@ -239,6 +239,7 @@ impl World {
             window_bytes: 0,
             sessions: sessions.iter().map(row).collect(),
             turn: None,
+            symple: None,
             homes,
         };
         self.message(shard, Message::Stats(Box::new(stats)));

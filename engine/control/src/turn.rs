@@ -121,6 +121,18 @@ impl Control {
     }
 }
 
+impl Control {
+    /// A timed name and its password, where they are handed out to whoever may ask.
+    pub(crate) fn turn_credentials(&self, user: &str) -> Option<(String, String)> {
+        let turn = &self.config.turn;
+        let may_have = turn.ice_servers == "public"
+            || turn.ice_servers != "off" && !self.config.auth.tokens.is_empty();
+        let secret = turn.secrets.first().filter(|_| turn.starts() && may_have)?;
+        let expiry = self.wall_clock.as_secs() + turn.ice_ttl_s;
+        Some(timed_credential(secret.expose().as_bytes(), user, expiry))
+    }
+}
+
 fn ice_servers(config: &Config, user: &str, now: Duration) -> Option<String> {
     let turn = &config.turn;
     let is_open = turn.starts() && turn.ice_servers != "off";

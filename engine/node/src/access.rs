@@ -1,9 +1,11 @@
 //! Credentials, compared in constant time.
 
-use engine_config::Mount;
-use protocol_icy::Credentials;
+use engine_config::{Config, Mount};
+use protocol_http::Query;
+use protocol_icy::{Credentials, basic_credentials};
 use subtle::ConstantTimeEq;
 
+use crate::message::ForwardedRequest;
 use crate::snapshot::Snapshot;
 
 /// What became of credentials.
@@ -44,6 +46,36 @@ pub(crate) fn verify_password(snapshot: &Snapshot, mount: &str, given: &str) -> 
 fn settings_of<'s>(snapshot: &'s Snapshot, mount: &str) -> &'s Mount {
     let configured = snapshot.config.mounts.iter().find(|settings| settings.name == mount);
     configured.unwrap_or(&snapshot.config.mount_defaults)
+}
+
+/// Whether somebody may ask the API: with one of `auth.tokens`, in whichever of three ways it is
+/// said, or as the operator. Where there are no tokens, everybody may ask for what is open then.
+pub(crate) fn may_ask(config: &Config, request: &ForwardedRequest, is_open: bool) -> bool {
+    let tokens = &config.auth.tokens;
+    if tokens.is_empty() && is_open {
+        return true;
+    }
+    let query = request.query.as_deref().unwrap_or_default();
+    let in_query = Query::new(query.as_bytes()).get_str("token");
+    let authorization = request.header("authorization");
+    let bearer = authorization.and_then(|value| {
+        let (scheme, token) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    });
+    let header = request.header("x-icey-token");
+    let said = [bearer, header, in_query.as_deref()];
+    let is = |given: &str| tokens.iter().fold(false, |is, token| is | same(token.expose(), given));
+    if said.into_iter().flatten().fold(false, |is_one, given| is_one | is(given)) {
+        return true;
+    }
+    let given = authorization.and_then(|value| basic_credentials(value.as_bytes()));
+    let credentials = &config.credentials;
+    match (given, &credentials.admin_password) {
+        (Some(given), Some(password)) => {
+            same(&credentials.admin_user, &given.user) & same(password.expose(), &given.password)
+        }
+        _ => false,
+    }
 }
 
 /// Equality that takes as long for a near miss as for a far one (of the same length).

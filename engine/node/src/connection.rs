@@ -21,6 +21,7 @@ use crate::routes::Handler;
 use crate::snapshot::MountId;
 use crate::source::{Offer, Source};
 use crate::tls::Wire;
+use crate::websocket::WebSocket;
 
 /// A connection and its state.
 pub(crate) struct Connection {
@@ -94,6 +95,8 @@ pub(crate) enum State {
     Listener(Listener),
     /// Connecting to upstream, or reading its answer's head.
     Pull(Box<Pull>),
+    /// Speaking WebSocket.
+    WebSocket(Box<WebSocket>),
     /// `Op::Close` is submitted.
     Closing,
 }

@@ -48,6 +48,11 @@ impl Node {
                 self.set_title_block(session, block);
             }
             Message::FeedEnd(session) => self.feed_ended(cx.now(), session),
+            Message::Symple(mail) => self.symple_letter(cx, *mail),
+            Message::ListPeers { request } => {
+                let rows = Box::new(self.list_peers(cx));
+                cx.send_surely(cx.control(), Message::Peers { request, rows });
+            }
             Message::Snapshot(snapshot) => self.snapshot_came(cx, snapshot),
             Message::Verdict { ask, verdict } => self.verdict(cx, ask, *verdict),
             Message::SetTitle { session, title } => self.set_title(cx, session, *title),
@@ -94,6 +99,7 @@ impl Node {
             | Message::KillResult { .. }
             | Message::Allocations { .. }
             | Message::AllocationKilled { .. }
+            | Message::Peers { .. }
             | Message::Drained => unreachable!("a message for control came to a shard"),
         }
     }
@@ -134,6 +140,7 @@ impl Node {
         self.routes_follow_snapshot(cx);
         if !Arc::ptr_eq(&self.snapshot.config, &config) || has_other_tls {
             self.turn_follows_snapshot();
+            self.signalling_follows_snapshot();
         }
     }
 
@@ -350,6 +357,7 @@ impl Node {
             sources_count: self.sources.len() as u64,
             window_bytes,
             sessions: sessions.into_values().collect(),
+            symple: self.symple_stats(),
             turn: self.turn.as_ref().map(|turn| Box::new(turn.stats())),
             homes: self.take_homes(),
         }
@@ -373,6 +381,7 @@ impl Node {
             }
         }
         self.drain_until = Some(cx.now() + Duration::from_millis(u64::from(within_ms)));
+        self.shut_signalling_down(cx);
         self.turn_follows_snapshot();
     }
 

@@ -24,23 +24,26 @@ mod proxy;
 mod pull;
 mod request;
 mod routes;
+mod signalling;
 mod snapshot;
 mod source;
 mod stats;
 mod tls;
 mod turn;
+mod websocket;
 mod whole;
 
 pub use access::same;
 pub use census::{Census, FeedPlace, ListenerPlace};
 pub use message::{
-    EndCause, ForwardedRequest, LentRow, ListenerRow, Message, PullFailure, PullOrder, Question,
-    StreamNews, StreamOffer, Verdict,
+    EndCause, ForwardedRequest, LentRow, ListenerRow, Message, PeerRow, PullFailure, PullOrder,
+    Question, RoomRow, StreamNews, StreamOffer, Verdict,
 };
 #[cfg(feature = "mutants")]
 pub use mutant::{Mutant, is_planted, plant};
 pub use node::{Acceptor, LogSink, Node};
 pub use proxy::{ProxyStep, forwarded_for, proxy_header};
+pub use signalling::{Signalling, signalling};
 pub use snapshot::{MountEntry, MountId, Session, SessionId, Snapshot, Stream};
-pub use stats::{Counters, HomeStats, SessionStats, ShardStats};
+pub use stats::{Counters, HomeStats, SessionStats, ShardStats, SympleStats};
 pub use turn::{TurnSeed, turn_relay};

@@ -91,6 +91,7 @@ impl Node {
         match &mut connection.state {
             State::Source(_) => self.source_bytes(cx, token, bytes),
             State::Head(head) if !head.expects_proxy_header => self.head_input(cx, token, bytes),
+            State::WebSocket(_) => self.websocket_input(cx, token, bytes),
             State::Head(_) | State::V1(_) | State::Body(_) | State::Pull(_) => {
                 connection.input.extend_from_slice(bytes);
                 self.input_grew(cx, token);
@@ -180,9 +181,10 @@ impl Node {
         };
         let bytes = connection.plain_bytes(bytes);
         connection.bytes_sent += bytes as u64;
-        if let State::Listener(_) = connection.state {
-            self.listener_sent(token, bytes);
-            return;
+        match connection.state {
+            State::Listener(_) => return self.listener_sent(token, bytes),
+            State::WebSocket(_) => return self.queue_websocket(token),
+            _ => {}
         }
         self.send_output(cx, token);
     }
@@ -313,6 +315,9 @@ impl Node {
         let Some(connection) = self.connections.get_mut(token) else { return };
         // It may be an entry that was overtaken by an earlier one; then the other still comes.
         connection.armed_at = connection.armed_at.filter(|at| cx.now() < *at);
+        if let State::WebSocket(_) = connection.state {
+            return self.websocket_timer(cx, token);
+        }
         let Some(deadline) = connection.deadline else { return };
         if cx.now() < deadline {
             self.arm(cx, token);
@@ -352,6 +357,7 @@ impl Node {
             }
             State::Pull(_) => self.pull_failed(cx, token, "no answer in time"),
             State::Answering => self.close(cx, token),
+            State::WebSocket(_) => unreachable!("it has a timer of its own"),
             State::Closing => {}
         }
     }
@@ -398,6 +404,7 @@ impl Node {
             }
             State::Parked(parked) => self.unpark(cx, token, &parked),
             State::Pull(pull) => self.end_pull(token, &pull),
+            State::WebSocket(socket) => self.websocket_ended(cx, token, &socket),
             State::Source(_) => unreachable!("a source ends by end_source"),
             State::Head(_) | State::V1(_) | State::Body(_) => {}
             State::Answering | State::Closing => {}

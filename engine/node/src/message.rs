@@ -55,6 +55,8 @@ pub enum Message {
     },
     /// The session is over; nothing follows.
     FeedEnd(SessionId),
+    /// A letter of signalling; its contents are `protocol-symple`'s.
+    Symple(Box<protocol_symple::Mail>),
 
     // Shard to control.
     /// A connection needs an answer that only control has.
@@ -120,6 +122,13 @@ pub enum Message {
         /// Whether this shard had it.
         found: bool,
     },
+    /// The answer to [`Message::ListPeers`].
+    Peers {
+        /// The request's number.
+        request: u32,
+        /// This shard's sessions of signalling, and the rooms that live on it.
+        rows: Box<(Vec<PeerRow>, Vec<RoomRow>)>,
+    },
     /// This shard has closed everything after [`Message::Drain`].
     Drained,
 
@@ -158,6 +167,11 @@ pub enum Message {
     },
     /// List the allocations of TURN.
     ListAllocations {
+        /// Number to answer with.
+        request: u32,
+    },
+    /// List the sessions and rooms of signalling.
+    ListPeers {
         /// Number to answer with.
         request: u32,
     },
@@ -348,6 +362,30 @@ pub enum PullFailure {
     Loop,
     /// The mount was taken by another source, or there is no room for it.
     Refused,
+}
+
+/// One session of signalling in a list.
+#[derive(Clone, Debug)]
+pub struct PeerRow {
+    /// `user|id`.
+    pub address: String,
+    /// What people see.
+    pub name: String,
+    /// The rooms that it is in.
+    pub rooms: Vec<String>,
+    /// Where it connects from.
+    pub peer: SocketAddr,
+    /// Seconds since it connected.
+    pub connected_s: u64,
+}
+
+/// One room of signalling in a list.
+#[derive(Clone, Debug)]
+pub struct RoomRow {
+    /// Its name.
+    pub name: String,
+    /// Its members, on whatever shard.
+    pub members_count: u64,
 }
 
 /// One allocation of TURN in a list.

@@ -2,7 +2,7 @@
 //!
 //! This file holds the tables and turns events into calls; what the calls do stands in the files
 //! beside it: `routes` (what is where), `request` (heads), `whole` (what is answered at once),
-//! `source`, `fanout` (listeners), `pull`, `inbox`
+//! `source`, `fanout` (listeners), `pull`, `websocket`, `signalling`, `inbox`
 //! (messages), `lifecycle` (sending, receiving, closing).
 
 use std::collections::{BTreeMap, VecDeque};
@@ -21,6 +21,7 @@ use crate::feed::{Feed, FeedKey};
 use crate::greeting::SharedHead;
 use crate::message::Message;
 use crate::routes::Handler;
+use crate::signalling::Signalling;
 use crate::snapshot::{MountId, Session, SessionId, Snapshot};
 use crate::stats::Counters;
 use protocol_http::server::{AddressLimits, Addresses, Router};
@@ -103,6 +104,10 @@ pub struct Node {
     pub(crate) drain_until: Option<Instant>,
     pub(crate) log: Option<Box<dyn LogSink>>,
     pub(crate) turn: Option<Relay>,
+    pub(crate) signalling: Option<Signalling>,
+    /// WebSockets now, and those that may have something to send.
+    pub(crate) websockets_count: u64,
+    pub(crate) websockets_due: VecDeque<Token>,
     pub(crate) acceptors: Vec<(Acceptor, Option<Socket>)>,
     /// When to offer subscribers again what found their queues full.
     pub(crate) publish_again_at: Option<Instant>,
@@ -152,6 +157,9 @@ impl Node {
             drain_until: None,
             log,
             turn: None,
+            signalling: None,
+            websockets_count: 0,
+            websockets_due: VecDeque::new(),
             acceptors: acceptors.into_iter().map(|acceptor| (acceptor, None)).collect(),
             publish_again_at: None,
             housekeeping_at: now + HOUSEKEEPING,
@@ -276,6 +284,7 @@ impl<I: Io> Service<I> for Node {
         self.publish_feeds(cx);
         self.fan_out(cx);
         self.end_turn_tick(cx);
+        self.tick_signalling(cx);
         if now >= self.housekeeping_at {
             self.keep_house(cx);
         }
@@ -283,7 +292,8 @@ impl<I: Io> Service<I> for Node {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        if self.has_due() || !self.handshakes_waiting.is_empty() {
+        let has_waiting = !self.handshakes_waiting.is_empty() || !self.websockets_due.is_empty();
+        if self.has_due() || has_waiting {
             return Some(self.started);
         }
         let slot = self.next_slot_at();
@@ -294,6 +304,7 @@ impl<I: Io> Service<I> for Node {
             self.next_chunk_at(),
             self.drain_until,
             self.turn.as_ref().and_then(Relay::deadline),
+            self.signalling.as_ref().and_then(|it| it.server.deadline()),
         ]
         .into_iter()
         .flatten()

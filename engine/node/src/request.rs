@@ -12,7 +12,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol_http::server::{Found, Router};
+use protocol_http::server::{Found, Route, Router};
 use protocol_http::{
     BodyKind, Limits, Method, Preflight, Refused, RequestDecoder, RequestHead, ResponseWriter,
     Status, Step, Version,
@@ -30,6 +30,7 @@ use crate::proxy::{ProxyStep, forwarded_for, proxy_header};
 use crate::routes::Handler;
 use crate::snapshot::{MountEntry, MountId, Snapshot};
 use crate::source::{Body as SourceBody, Offer};
+use crate::websocket::asks_for_upgrade;
 use crate::whole::{Answer, Taking, not_allowed, options};
 
 /// What a head turned out to ask for; it borrows nothing, so that the input may be consumed.
@@ -437,13 +438,17 @@ fn wish_of(
         }
     };
     let route = match router.find(head.method, &path) {
-        Found::Route(route, _) if route.handler != Handler::Icecast => Some(*route),
+        Found::Route(route, _) => match route.handler {
+            Handler::Icecast => None,
+            Handler::Home if !asks_for_upgrade(&head.headers) => None,
+            _ => Some(*route),
+        },
         Found::NotAllowed { allow } => return Wish::Ours(not_allowed(allow)),
         Found::Options { allow } => return Wish::Ours(options(head, allow)),
-        Found::Route(..) | Found::NoMethod | Found::Nothing => None,
+        Found::NoMethod | Found::Nothing => None,
     };
     if let Some(route) = route {
-        return take(head, path, peer, route.handler, route.body_bytes_max);
+        return take(head, path, peer, &route);
     }
     let mount = match head.method {
         Method::Get | Method::Head => snapshot.find(&path).filter(|entry| is_mount(entry)),
@@ -467,21 +472,17 @@ fn wish_of(
                 return Wish::Ours(answer.into());
             }
             let body_bytes_max = snapshot.config.limits.body_bytes_max as u64;
-            take(head, path, peer, Handler::Icecast, body_bytes_max)
+            let route = Route::any("/{*path}", Handler::Icecast).with_body(body_bytes_max);
+            take(head, path, peer, &route)
         }
     }
 }
 
-fn take(
-    head: &RequestHead<'_>,
-    path: String,
-    peer: SocketAddr,
-    handler: Handler,
-    body_bytes_max: u64,
-) -> Wish {
+fn take(head: &RequestHead<'_>, path: String, peer: SocketAddr, route: &Route<Handler>) -> Wish {
+    let Route { handler, needs_auth, body_bytes_max, .. } = *route;
     let request = Box::new(forwarded(head, path, peer));
     let (body, expect_continue) = (head.body, head.expect_continue);
-    Wish::Take(Taking { handler, body_bytes_max, request, body, expect_continue })
+    Wish::Take(Taking { handler, needs_auth, body_bytes_max, request, body, expect_continue })
 }
 
 fn source_of(head: &RequestHead<'_>, mount: String) -> Wish {

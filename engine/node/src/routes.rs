@@ -20,15 +20,23 @@ pub(crate) enum Handler {
     Icecast,
     /// Control, by the path.
     Control,
+    /// Control, for the operator and who has a token, where there are tokens or not.
+    Operators,
+    /// There is nothing of that name in the API.
+    NoApi,
     /// Whether somebody is there.
     ApiHealth,
+    /// WebSocket, and Symple on it.
+    Symple,
+    /// That for whom it asks for another protocol, else the radio edge.
+    Home,
 }
 
 impl Handler {
     /// Whether an answer ends its connection unless the client asks for the contrary in so many
     /// words, as Icecast's do; others go on as HTTP has it.
     pub(crate) fn ends_connections(self) -> bool {
-        matches!(self, Handler::Icecast | Handler::Control)
+        matches!(self, Handler::Icecast | Handler::Control | Handler::Operators)
     }
 }
 
@@ -41,6 +49,14 @@ pub(crate) const ROUTES: &[Route<Handler>] = &[
     // For browsers' applications.
     Route::new(Method::Get, "/api/health", Handler::ApiHealth),
     Route::new(Method::Get, "/ice-servers", Handler::Control),
+    Route::new(Method::Get, "/api/ready", Handler::Control).with_auth(),
+    Route::new(Method::Get, "/api/status", Handler::Control).with_auth(),
+    Route::new(Method::Get, "/api/config", Handler::Control).with_auth(),
+    Route::new(Method::Get, "/api/peers", Handler::Operators).with_auth(),
+    Route::any("/api/{*path}", Handler::NoApi).with_auth(),
+    Route::new(Method::Get, "/ws", Handler::Symple),
+    Route::new(Method::Get, "/", Handler::Home),
+    Route::any("/", Handler::Icecast),
     // Mounts and Icecast's pages.
     Route::any("/{*path}", Handler::Icecast),
 ];
@@ -68,7 +84,10 @@ mod tests {
         assert_eq!(told(Method::Head, "/metrics"), "Control");
         assert_eq!(told(Method::Put, "/metrics"), "405 GET, HEAD, OPTIONS");
         assert_eq!(told(Method::Options, "/health"), "204 GET, HEAD, OPTIONS");
-        for path in ["/", "/live.mp3", "/admin/stats", "/health/x"] {
+        assert_eq!(told(Method::Get, "/"), "Home");
+        assert_eq!(told(Method::Put, "/"), "Icecast");
+        assert_eq!(told(Method::Put, "/api/none"), "NoApi");
+        for path in ["/live.mp3", "/admin/stats", "/health/x"] {
             for method in [Method::Get, Method::Source, Method::Options, Method::Other("BREW")] {
                 assert_eq!(told(method, path), "Icecast", "{path}");
             }

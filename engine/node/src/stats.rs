@@ -89,6 +89,20 @@ counters! {
     framing_resyncs,
     /// Titles put into streams.
     titles,
+    /// WebSockets opened.
+    websocket_connections,
+    /// Requests for a WebSocket that were refused: for their form, their origin, or while stopping.
+    websockets_refused,
+    /// Messages sent to WebSockets.
+    websocket_messages_sent,
+    /// WebSockets ended because too much waited for them.
+    websockets_slow,
+    /// WebSockets ended because nobody answered a ping.
+    websockets_silent,
+    /// WebSockets ended because what came could not be understood, or was beyond a limit.
+    websockets_malformed,
+    /// WebSockets ended because this shard had too much to tell the others.
+    websockets_overloaded,
     /// Access-log lines lost because their queue was full.
     log_lines_dropped,
 }
@@ -118,8 +132,21 @@ pub struct ShardStats {
     pub sessions: Vec<SessionStats>,
     /// What TURN counted and holds, where it runs.
     pub turn: Option<Box<engine_relay::Stats>>,
+    /// What signalling counted and holds, where it runs.
+    pub symple: Option<Box<SympleStats>>,
     /// Each mount that has had listeners at home here since the last report, by mount number.
     pub homes: Vec<HomeStats>,
+}
+
+/// Signalling on one shard.
+#[derive(Clone, Copy, Debug)]
+pub struct SympleStats {
+    /// What the server of sessions and rooms counted.
+    pub counters: protocol_symple::Counters,
+    /// Compression's contexts.
+    pub contexts: protocol_ws::ContextCounters,
+    /// WebSockets now.
+    pub websockets_count: u64,
 }
 
 /// One shard's listeners at home on one mount.

@@ -18,6 +18,7 @@ use protocol_http::{
 };
 use shards_runtime::{Context, Io, Token};
 
+use crate::access::may_ask;
 use crate::connection::{Asking, Body, Connection, State};
 use crate::message::{ForwardedRequest, Message, Question};
 use crate::node::Node;
@@ -47,6 +48,8 @@ pub(crate) enum Reply {
 pub(crate) struct Taking {
     /// Who answers.
     pub(crate) handler: Handler,
+    /// Only for who proves who he is.
+    pub(crate) needs_auth: bool,
     /// Longest body.
     pub(crate) body_bytes_max: u64,
     /// The request without its body.
@@ -67,6 +70,12 @@ impl Answer {
     pub(crate) fn json(status: Status, body: impl Into<Bytes>) -> Answer {
         let answer = Answer::new(status).with_header("Content-Type", "application/json");
         Answer { body: body.into(), ..answer.with_header("Cache-Control", "no-store") }
+    }
+
+    /// An answer that says why in a line.
+    pub(crate) fn text(status: Status, line: &str) -> Answer {
+        let answer = Answer::new(status).with_header("Content-Type", "text/plain; charset=utf-8");
+        Answer { body: Bytes::from(format!("{line}\n")), ..answer }
     }
 
     /// The same with one more line.
@@ -147,6 +156,18 @@ fn api_health() -> Answer {
     Answer::json(Status::OK, BODY)
 }
 
+/// The answer to who asks the API for what it has not.
+fn no_api() -> Answer {
+    Answer::json(Status::NOT_FOUND, "{\"status\":\"error\",\"error\":\"not_found\"}\n")
+}
+
+/// The answer to who may not ask.
+fn unauthorised() -> Answer {
+    let body = "{\"status\":\"error\",\"error\":\"unauthorized\"}\n";
+    let answer = Answer::json(Status::UNAUTHORIZED, body);
+    answer.with_header("WWW-Authenticate", "Bearer realm=\"skywave\"")
+}
+
 impl Node {
     /// Has a whole request answered by whom the table says.
     fn dispatch<I: Io>(
@@ -157,10 +178,12 @@ impl Node {
         request: ForwardedRequest,
     ) {
         match handler {
-            Handler::Icecast | Handler::Control => {
+            Handler::Icecast | Handler::Control | Handler::Operators => {
                 self.counters.forwarded_requests += 1;
                 self.ask(cx, token, Question::Http(Box::new(request)), Asking::Answer);
             }
+            Handler::Symple | Handler::Home => self.upgrade(cx, token, &request),
+            Handler::NoApi => self.reply(cx, token, &no_api()),
             Handler::ApiHealth => self.answered(cx, token, Reply::Now(api_health())),
         }
     }
@@ -204,7 +227,15 @@ impl Node {
         token: Token,
         taking: Taking,
     ) {
-        let Taking { handler, body_bytes_max, request, body, expect_continue } = taking;
+        let Taking { handler, needs_auth, body_bytes_max, request, body, expect_continue } = taking;
+        if needs_auth && !may_ask(&self.snapshot.config, &request, handler != Handler::Operators) {
+            self.counters.unauthorised_requests += 1;
+            if let Some(connection) = self.connections.get_mut(token) {
+                // Its body, if any, is not read.
+                connection.keep_alive.is_wanted &= matches!(body, BodyKind::None);
+            }
+            return self.reply(cx, token, &unauthorised());
+        }
         if matches!(body, BodyKind::Length(length) if length > body_bytes_max) {
             return self.too_large(cx, token, handler);
         }

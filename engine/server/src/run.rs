@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context as _, bail};
 use engine_config::{Config, Mount, Secret, TURN_DATAGRAM_BUFFERS_COUNT};
 use engine_control::{Bell, Command, Control, Setup};
-use engine_node::{Acceptor, LogSink, Message, Node, turn_relay};
+use engine_node::{Acceptor, LogSink, Message, Node, signalling, turn_relay};
 use protocol_tls::ServerConfig;
 use shards_mesh::{MeshPort, mesh};
 use shards_ring::{ControlBell, RingConfig, RingGroup, UringIo};
@@ -72,7 +72,9 @@ pub fn run(mut config: Config) -> anyhow::Result<()> {
             let relay = turn_relay(&shard_config, &turn_seed, shard.0, tls_of_shards.clone());
             let relay = relay.map_err(std::io::Error::other)?;
             let node = Node::new(Arc::clone(&snapshot), acceptors.clone(), log, now());
-            let node = node.with_turn(relay);
+            let signalling = signalling(&shard_config, &turn_seed, shard.0);
+            let signalling = signalling.map_err(std::io::Error::other)?;
+            let node = node.with_turn(relay).with_signalling(signalling);
             Ok(Shard::new(io, port, node))
         })?
     };

@@ -28,6 +28,8 @@ pub enum Access {
     Open,
     /// Whoever knows the token.
     Token(Token),
+    /// Whoever knows one of these; with none of them nobody.
+    Tokens(Vec<Token>),
     /// The driver is asked about each ([`Output::Ask`](crate::Output::Ask)), within the time for
     /// authentication.
     Ask,

@@ -70,5 +70,5 @@ pub use address::{NAME_BYTES_MAX, PeerId, RoomName, SHARDS_COUNT_MAX, ShardIndex
 pub use call::{Call, Candidate};
 pub use config::{Access, Chosen, Config, Limits, RoomRules, Token, VirtualPeer};
 pub use mail::Mail;
-pub use server::{ConnectionKey, Counters, Input, Output, Recipient, Server, Verdict};
+pub use server::{ConnectionKey, Counters, Input, Output, Peer, Recipient, Server, Verdict};
 pub use wire::Fault;

@@ -55,6 +55,11 @@ impl Rooms {
         self.rooms.len()
     }
 
+    /// They, and how many are in each.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&RoomName, usize)> {
+        self.rooms.iter().map(|(name, room)| (name, room.members.len()))
+    }
+
     /// Messages to names that are neither rooms nor sessions.
     pub(crate) fn dropped_count(&self) -> u64 {
         self.dropped_count

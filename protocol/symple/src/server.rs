@@ -3,14 +3,14 @@
 //! A server of one shard is this and nothing else; one of several is this on each of them, and a
 //! driver that carries [`Output::Mail`].
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::{Map, Value};
 
 use crate::address::{RoomName, SHARDS_COUNT_MAX, ShardIndex};
-use crate::config::{Config, VirtualPeer};
+use crate::config::{Access, Config, VirtualPeer};
 use crate::mail::{Letter, Mail};
 use crate::rooms::{Post, Rooms};
 use crate::sessions::Sessions;
@@ -142,6 +142,19 @@ pub enum Output {
     },
 }
 
+/// A session in a list.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer<'s> {
+    /// Its connection.
+    pub connection: ConnectionKey,
+    /// `user|id`.
+    pub address: &'s str,
+    /// What people see.
+    pub name: &'s str,
+    /// Where it is.
+    pub rooms: &'s BTreeSet<RoomName>,
+}
+
 /// Counters of one shard, since its start unless they say "now".
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counters {
@@ -224,6 +237,21 @@ impl Server {
         counters.rooms = self.rooms.count();
         counters.messages_unroutable += self.rooms.dropped_count();
         counters
+    }
+
+    /// Other rules for who may come in from now on; who is in stays.
+    pub fn set_access(&mut self, access: Access) {
+        self.sessions.set_access(access);
+    }
+
+    /// The sessions that are authenticated.
+    pub fn peers(&self) -> impl Iterator<Item = Peer<'_>> {
+        self.sessions.peers()
+    }
+
+    /// The rooms that live here, with the number of their members.
+    pub fn rooms(&self) -> impl Iterator<Item = (&RoomName, usize)> {
+        self.rooms.iter()
     }
 
     /// The rooms of a connection that is authenticated.

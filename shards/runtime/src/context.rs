@@ -133,6 +133,12 @@ impl<I: Io, M: Send> Context<'_, I, M> {
         }
     }
 
+    /// How many messages wait in the outbox, for all siblings together: a service that sends surely
+    /// what clients make it send has to stop listening to them before [`OUTBOX_MAX`].
+    pub fn waiting_count(&self) -> usize {
+        self.outbox.len()
+    }
+
     /// Ends the shard after this tick.
     pub fn stop(&mut self) {
         *self.stop = true;

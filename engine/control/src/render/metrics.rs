@@ -14,6 +14,7 @@ use std::fmt::{Display, Write as _};
 use engine_node::ShardStats;
 
 use super::escape::push_label_value;
+use super::symple::symple_families;
 use super::turn::turn_families;
 use crate::view::{MountView, SourceView, View};
 
@@ -29,6 +30,7 @@ pub(crate) fn metrics(view: &View) -> String {
     tick_family(&view.shards, &mut page);
     mount_families(view, &mut page);
     turn_families(&view.shards, &mut page);
+    symple_families(&view.shards, &mut page);
     page.out
 }
 

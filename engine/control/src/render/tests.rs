@@ -51,6 +51,7 @@ fn shard(clients_count: u64, listeners_count: u64) -> ShardStats {
         window_bytes: 0,
         sessions: Vec::new(),
         turn: None,
+        symple: None,
         homes: Vec::new(),
     }
 }

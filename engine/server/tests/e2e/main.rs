@@ -12,6 +12,7 @@
 //! | `admin`, `pages`, `proxies`, `refusals` | what is asked of the server, and what is refused |
 //! | `kept`, `tls` | connections that are kept, and secure ones |
 //! | `web` | the pages for browsers |
+//! | `routes`, `signalling` | paths of our own, and Symple over WebSocket |
 //! | `turn` | browsers and coturn's clients through the TURN of the server |
 //! | `process` | configuration, signals, logs |
 //! | `transcript` | the same requests to Debian's icecast2 |
@@ -34,6 +35,7 @@ mod proxies;
 mod pulls;
 mod refusals;
 mod routes;
+mod signalling;
 mod slow;
 mod sources;
 mod titles;

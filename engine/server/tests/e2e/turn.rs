@@ -212,7 +212,7 @@ if (!me) for (const name of ["one", "two"]) {
 </script>"#;
 
 /// Serves the page, and collects what it says.
-fn page_server(page: String) -> (u16, Arc<Mutex<Vec<String>>>) {
+pub(crate) fn page_server(page: String) -> (u16, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("bound").port();
     let told = Arc::new(Mutex::new(Vec::new()));

@@ -15,10 +15,10 @@ use serde_json::{Map, Value};
 
 use crate::address::{PeerId, RoomName, ShardIndex};
 use crate::bucket::Bucket;
-use crate::config::{Config, VirtualPeer};
+use crate::config::{Access, Config, VirtualPeer};
 use crate::mail::{Admission, Card, Letter, Version};
 use crate::rooms::Post;
-use crate::server::{ConnectionKey, Counters, Input, Output};
+use crate::server::{ConnectionKey, Counters, Input, Output, Peer};
 use crate::wire::{self, Fault, Identity};
 use latest::Latest;
 
@@ -109,6 +109,22 @@ impl Sessions {
 
     pub(crate) fn counters(&self) -> Counters {
         Counters { sessions: self.sessions.len(), ..self.counters }
+    }
+
+    pub(crate) fn set_access(&mut self, access: Access) {
+        self.config.access = access;
+    }
+
+    pub(crate) fn peers(&self) -> impl Iterator<Item = Peer<'_>> {
+        self.sessions.iter().filter_map(|(connection, session)| match &session.state {
+            State::Online(online) => Some(Peer {
+                connection: *connection,
+                address: &online.address,
+                name: &online.identity.name,
+                rooms: &online.rooms,
+            }),
+            _ => None,
+        })
     }
 
     pub(crate) fn rooms_of(&self, connection: ConnectionKey) -> Vec<RoomName> {
