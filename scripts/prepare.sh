@@ -74,3 +74,36 @@ has_rust() {
     have=$(cargo --version 2>/dev/null | cut -d' ' -f2) && [ -n "$have" ] || return 1
     [ "$(printf '%s\n%s\n' "$1" "$have" | sort -V | head -n1)" = "$1" ]
 }
+
+# need_node: Node and npm to build the pages; what Debian 12 ships (18.20) is enough.
+need_node() {
+    need_packages node:nodejs npm:npm
+    local enough='const [a, b] = process.versions.node.split(".").map(Number);
+        process.exit(a > 18 || a === 18 && b >= 19 ? 0 : 1)'
+    node -e "$enough" \
+        || fail "Node 18.19 or newer is needed; found: $(node --version)"
+}
+
+# build_pages: engine/web as Vite builds it, where its sources have changed since. False where it
+# could not be built.
+build_pages() {
+    local web=$root/engine/web stamp
+    stamp=$(cd "$web" && find src index.html vite.config.ts package-lock.json .npmrc -type f \
+        ! -name '*.test.ts' ! -name '*.rs' -print0 | sort -z | xargs -0 sha256sum | sha256sum)
+    [ -e "$web/built/pages/index.html" ] \
+        && [ "$(cat "$web/built/stamp" 2>/dev/null)" = "$stamp" ] && return 0
+    install_node_modules || return 1
+    say "building the pages"
+    (cd "$web" && npx vite build --logLevel warn >&2) || return 1
+    printf '%s\n' "$stamp" >"$web/built/stamp"
+}
+
+# install_node_modules: what package-lock.json says, where it is not there yet.
+install_node_modules() {
+    local web=$root/engine/web stamp
+    stamp=$(sha256sum <"$web/package-lock.json")
+    [ "$(cat "$web/node_modules/.stamp" 2>/dev/null)" = "$stamp" ] && return 0
+    say "installing what the pages are built with"
+    (cd "$web" && npm ci --loglevel=error >&2) || return 1
+    printf '%s\n' "$stamp" >"$web/node_modules/.stamp"
+}

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::process::{cargo, is_there, succeeds, succeeds_and_tells};
+use crate::process::{cargo, is_there, npm, succeeds, succeeds_and_tells};
 use crate::tidy;
 
 /// One step: a name, what it shows, what `check` passes to it, and the work.
@@ -30,6 +30,7 @@ const STEPS: &[Step] = &[
     Step { name: "clippy", arguments_in_check: &[], work: clippy },
     Step { name: "tidy", arguments_in_check: &[], work: tidy_step },
     Step { name: "test", arguments_in_check: &[], work: test },
+    Step { name: "web", arguments_in_check: &[], work: web },
     Step { name: "sim", arguments_in_check: &["--smoke"], work: sim },
     Step { name: "fuzz-replay", arguments_in_check: &[], work: fuzz_replay },
     Step { name: "instructions", arguments_in_check: &[], work: instructions },
@@ -153,6 +154,31 @@ fn test(arguments: &[String]) -> Result<Outcome> {
     })
 }
 
+/// The pages for browsers: their types, their modules alone, and the built pages in Chromium at the
+/// signalling example.
+fn web(_: &[String]) -> Result<Outcome> {
+    let signalling = ["build", "--quiet", "-p", "protocol-symple", "--example", "signalling"];
+    if !succeeds(&mut cargo(signalling))? {
+        return Ok(one(false));
+    }
+    let mut sum = Outcome { passed_count: 0, failed_count: 0 };
+    for script in ["check", "build"] {
+        let passed = succeeds(&mut npm(script))?;
+        sum.passed_count += usize::from(passed);
+        sum.failed_count += usize::from(!passed);
+    }
+    if sum.failed_count > 0 {
+        return Ok(sum);
+    }
+    for script in ["test", "test:pages"] {
+        let (passed, text) = succeeds_and_tells(&mut npm(script))?;
+        let outcome = tally_of_vitest(passed, &text);
+        sum.passed_count += outcome.passed_count;
+        sum.failed_count += outcome.failed_count;
+    }
+    Ok(sum)
+}
+
 fn sim(arguments: &[String]) -> Result<Outcome> {
     let mut command = cargo(["run", "--release", "--quiet", "-p", "engine-sim", "--bin", "sim"]);
     // Planted faults are compiled in only for their own run.
@@ -217,6 +243,16 @@ fn tally(succeeded: bool, text: &str) -> Outcome {
     outcome
 }
 
+/// Reads vitest's `Tests  1 failed | 12 passed (13)`.
+fn tally_of_vitest(succeeded: bool, text: &str) -> Outcome {
+    let lines = text.lines().map(str::trim_start);
+    let counts = lines.filter_map(|line| line.strip_prefix("Tests  ")).next_back();
+    let counts = counts.unwrap_or_default().replace('|', ",");
+    let passed_count = number_before(&counts, "passed");
+    let failed_count = number_before(&counts, "failed");
+    Outcome { passed_count, failed_count: failed_count.max(usize::from(!succeeded)) }
+}
+
 /// The number in `12 passed`; 0 where the line has no such verdict.
 fn number_before(line: &str, verdict: &str) -> usize {
     line.split([':', ',', ';', '.', '(', ')'])
@@ -249,6 +285,15 @@ mod tests {
         assert_eq!(tally(false, nextest), Outcome { passed_count: 12, failed_count: 2 });
         let again = format!("test result: FAILED. 0 passed; 1 failed\n{nextest}");
         assert_eq!(tally(false, &again), Outcome { passed_count: 12, failed_count: 2 });
+    }
+
+    #[test]
+    fn the_summary_of_the_pages_tests_is_read() {
+        let text = " Test Files  1 failed | 3 passed (4)\n      Tests  1 failed | 41 passed (42)\n";
+        assert_eq!(tally_of_vitest(false, text), Outcome { passed_count: 41, failed_count: 1 });
+        let text = " Test Files  4 passed (4)\n      Tests  42 passed (42)\n";
+        assert_eq!(tally_of_vitest(true, text), Outcome { passed_count: 42, failed_count: 0 });
+        assert_eq!(tally_of_vitest(false, "no summary"), one(false));
     }
 
     #[test]

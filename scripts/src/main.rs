@@ -1,7 +1,7 @@
 //! `cargo xtask`: everything that is checked, run or replayed in this repository, by one name each.
 //!
 //! `cargo xtask check` is the whole gate, in the order of what fails soonest: format, lints, tidy,
-//! tests, simulator, fuzz corpora, instruction counts, bench, documents. Each part is a command of
+//! tests, pages, simulator, fuzz corpora, instruction counts, bench, documents. Each part is a command of
 //! its own, so that what failed can be run again alone.
 //!
 //! *Invariant:* this binary depends on no other crate of the workspace, so that `tidy` still runs
@@ -24,6 +24,7 @@ usage: cargo xtask COMMAND
   clippy          no lint fires, in any target
   tidy            floors, lengths, names and the other rules of STYLE.md
   test [ARGS]     all tests (nextest where it is installed), then the examples in the documents
+  web             the pages for browsers: types, modules, and the built pages in Chromium
   sim [ARGS]      a node in a simulated world: [SEED] [--seeds N] [--mutants] [--smoke]
   fuzz-replay     every corpus file, and seeded mutations of it, through its fuzz target
   instructions [--update]

@@ -1,4 +1,4 @@
-//! Running cargo: output passes through as it comes, and is kept where a summary is read from it.
+//! Running cargo and npm: output passes through as it comes, and is kept where a summary is read from it.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -16,6 +16,14 @@ pub fn root() -> PathBuf {
 pub fn cargo<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments).current_dir(root());
+    command
+}
+
+/// A script of the pages for browsers, without colours, so that its summary can be read.
+pub fn npm(script: &str) -> Command {
+    let mut command = Command::new("npm");
+    command.args(["run", "--silent", script]).env("NO_COLOR", "1");
+    command.current_dir(root().join("engine/web"));
     command
 }
 
