@@ -1,8 +1,8 @@
 //! `cargo xtask`: everything that is checked, run or replayed in this repository, by one name each.
 //!
 //! `cargo xtask check` is the whole gate, in the order of what fails soonest: format, lints, tidy,
-//! tests, pages, simulator, fuzz corpora, instruction counts, bench, documents. Each part is a command of
-//! its own, so that what failed can be run again alone.
+//! tests, pages, simulator, fuzz corpora, instruction counts, bench, documents. Each part is a
+//! command of its own, so that what failed can be run again alone.
 //!
 //! *Invariant:* this binary depends on no other crate of the workspace, so that `tidy` still runs
 //! when one of them does not compile.
