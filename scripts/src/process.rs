@@ -1,4 +1,5 @@
-//! Running cargo and npm: output passes through as it comes, and is kept where a summary is read from it.
+//! Running cargo and npm: output passes through as it comes, and is kept where a summary is read
+//! from it.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};

@@ -147,7 +147,7 @@ describe('streams', () => {
     const statistics = bob.page.locator('.statistics');
     await until('a bitrate', () => statistics.innerText(), (text) => /[1-9]\d* kbit\/s|Mbit\/s/.test(text));
     expect(await statistics.innerText()).toMatch(/\d+ × \d+/);
-    await shot(bob.page, 'watch-desk-dark');
+    await shot(bob.page, 'watch-statistics-desk-dark');
 
     await far.forget();
     await bob.page.locator('.stage:not([data-state=playing])').waitFor();

@@ -101,8 +101,9 @@ function Talk() {
       <div class="bar">
         <span class={`tag ${state === 'active' ? 'live' : ''}`}>{state === 'active' ? <Clock /> : state}</span>
         <span class="grow" />
-        <button class="small" aria-pressed={showsStats} onClick={() => setShowsStats(!showsStats)}>
-          <Icon of={ChartNoAxesColumn} size={16} /> Statistics
+        <button class="round" aria-pressed={showsStats} onClick={() => setShowsStats(!showsStats)}>
+          <Icon of={ChartNoAxesColumn} />
+          <span class="hidden">Statistics</span>
         </button>
         <button class="round" aria-pressed={isMuted.value} onClick={toggleMuted}>
           <Icon of={isMuted.value ? MicOff : Mic} />
