@@ -51,6 +51,7 @@ mod offer;
 mod packet;
 mod projection;
 mod rate;
+mod red;
 mod session;
 mod track;
 

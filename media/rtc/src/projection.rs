@@ -163,8 +163,11 @@ impl Projection {
             return;
         }
         // The start, and what had overtaken it.
-        for packet in track.since_keyframe(packet.rid) {
-            if !self.pass(now, packet, &mut send) {
+        for kept in track.since_keyframe(packet.rid) {
+            let has_waited = kept.sequence != packet.sequence;
+            let waiting = self.counters.packets_waiting.saturating_sub(u64::from(has_waited));
+            self.counters.packets_waiting = waiting;
+            if !self.pass(now, kept, &mut send) {
                 break;
             }
         }

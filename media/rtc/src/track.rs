@@ -79,7 +79,8 @@ pub(crate) struct Layer {
     pub rate: Rate,
     cache: VecDeque<Arc<RtpPacket>>,
     cache_bytes: usize,
-    seen: Seen,
+    /// Of the newest source and the one before: while they change, packets of both come.
+    seen: [Seen; 2],
     /// Whether the cache begins with a keyframe and lacks nothing that came since.
     is_whole: bool,
     gate: Gate,
@@ -112,7 +113,7 @@ impl Track {
             self.layers.len() - 1
         });
         let layer = &mut self.layers[place];
-        if !layer.seen.insert(packet) {
+        if !layer.is_new(packet) {
             self.counters.packets_refused += 1;
             return false;
         }
@@ -191,7 +192,7 @@ impl Layer {
         Self {
             rid,
             rate: Rate::default(),
-            seen: Seen::default(),
+            seen: [Seen::default(); 2],
             cache: VecDeque::new(),
             cache_bytes: 0,
             is_whole: false,
@@ -204,6 +205,15 @@ impl Layer {
         self.is_whole
     }
 
+    /// Whether a packet comes for the first time.
+    fn is_new(&mut self, packet: &RtpPacket) -> bool {
+        if self.seen[0].source != Some(packet.source) {
+            self.seen.swap(0, 1);
+        }
+        self.seen[0].insert(packet)
+    }
+
+    /// Keeps a packet, as far as the limits allow.
     fn keep(
         &mut self,
         packet: &Arc<RtpPacket>,

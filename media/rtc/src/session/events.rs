@@ -107,7 +107,7 @@ impl Session {
             if let Some(section) = known {
                 info.id = section.info.id;
                 if section.info != info {
-                    section.outgoing.forget_choice();
+                    section.outgoing.forget_choices();
                     section.info = info.clone();
                     self.outputs.push_back(Output::Track(info));
                 }

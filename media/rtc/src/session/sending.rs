@@ -8,6 +8,7 @@ use str0m::rtp::{ExtensionValues, RtpWrite, VideoOrientation, Vp8Descriptor, Vp8
 use super::{Session, TrackId};
 use crate::codec::{CodecParameters, MediaKind};
 use crate::packet::RtpPacket;
+use crate::red;
 
 /// A packet's numbers as this viewer is to see them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,13 +61,31 @@ pub enum SendError {
 /// What is remembered of a track that we send.
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
-    /// The last choice: what for, and which payload type.
-    choice: Option<(CodecParameters, bool, Option<Pt>)>,
+    /// The last choices, at most [`CHOICES_MAX`].
+    choices: Vec<Choice>,
 }
 
+/// By which payload type the viewer knows something; none where it does not.
+#[derive(Debug, Clone, Copy)]
+struct Choice {
+    parameters: CodecParameters,
+    is_red: bool,
+    number: Option<Pt>,
+}
+
+const CHOICES_MAX: usize = 4;
+
 impl Outgoing {
-    pub fn forget_choice(&mut self) {
-        self.choice = None;
+    /// The agreement has changed.
+    pub fn forget_choices(&mut self) {
+        self.choices.clear();
+    }
+
+    fn keep(&mut self, choice: Choice) {
+        if self.choices.len() >= CHOICES_MAX {
+            self.choices.remove(0);
+        }
+        self.choices.push(choice);
     }
 }
 
@@ -114,7 +133,15 @@ impl Session {
         let section = self.section(track).filter(|section| section.info.is_outgoing);
         let section = section.ok_or(SendError::NoTrack)?;
         let (mid, kind) = (section.mid, section.info.kind);
-        let number = self.payload_type(track, packet).ok_or(SendError::NoCodec)?;
+        let (number, payload) = match self.payload_type(track, packet, packet.is_red) {
+            Some(number) => (number, packet.payload.clone()),
+            None if packet.is_red => {
+                let number = self.payload_type(track, packet, false).ok_or(SendError::NoCodec)?;
+                let newest = red::newest(&packet.payload).ok_or(SendError::NoCodec)?;
+                (number, newest.into())
+            }
+            None => return Err(SendError::NoCodec),
+        };
         let extensions = ExtensionValues {
             audio_level: packet.audio_level.map(|level| -(level.min(127) as i8)),
             voice_activity: packet.has_voice,
@@ -126,7 +153,7 @@ impl Session {
             projected.sequence.into(),
             projected.timestamp,
             packet.captured_at,
-            packet.payload.clone(),
+            payload,
         )
         .marker(packet.is_marked)
         .nackable(kind == MediaKind::Video)
@@ -153,24 +180,23 @@ impl Session {
     }
 
     /// The payload type by which the viewer knows this; the choice is kept until the codec changes.
-    fn payload_type(&mut self, track: TrackId, packet: &RtpPacket) -> Option<Pt> {
-        let wanted = (packet.parameters, packet.is_red);
+    fn payload_type(&mut self, track: TrackId, packet: &RtpPacket, is_red: bool) -> Option<Pt> {
+        let wanted = (packet.parameters, is_red);
         let types = &self.sources.payload_types;
         let section = self.tracks.iter_mut().find(|section| section.info.id == track)?;
-        if let Some((parameters, is_red, number)) = section.outgoing.choice
-            && (parameters, is_red) == wanted
-        {
-            return number;
+        let known = |choice: &&Choice| choice.parameters == wanted.0 && choice.is_red == wanted.1;
+        if let Some(choice) = section.outgoing.choices.iter().find(known) {
+            return choice.number;
         }
         let agreed = |parameters: &CodecParameters| section.info.codecs.contains(parameters);
         let near = types
             .iter()
-            .filter(|known| known.is_red == packet.is_red && agreed(&known.parameters))
+            .filter(|known| known.is_red == is_red && agreed(&known.parameters))
             .filter_map(|known| {
                 Some((packet.parameters.distance(&known.parameters)?, known.number))
             });
         let number = near.min().map(|(_, number)| Pt::from(number));
-        section.outgoing.choice = Some((wanted.0, wanted.1, number));
+        section.outgoing.keep(Choice { parameters: wanted.0, is_red, number });
         number
     }
 }

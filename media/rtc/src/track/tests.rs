@@ -79,6 +79,13 @@ fn another_source_begins_anew() {
 }
 
 #[test]
+fn while_sources_change_nothing_comes_twice() {
+    let mut feed = Feed::new(TrackLimits::default());
+    assert!(feed.push_of(1, 10, KEY) && feed.push_of(2, 70, KEY) && feed.push_of(1, 11, DELTA));
+    assert!(!feed.push_of(1, 10, KEY) && !feed.push_of(2, 70, KEY));
+}
+
+#[test]
 fn at_each_limit_the_cache_is_given_up_until_the_next_keyframe() {
     let limits = TrackLimits::default();
     for limits in [

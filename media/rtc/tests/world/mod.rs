@@ -4,7 +4,9 @@
 #![allow(dead_code, reason = "each test file uses its part of the world")]
 #![allow(clippy::disallowed_methods, reason = "a test's clock begins somewhere")]
 
+pub mod hub;
 pub mod peer;
+pub mod publisher;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -102,6 +104,8 @@ pub struct World {
     pub sessions: Vec<Hosted>,
     pub peers: Vec<Peer>,
     pub lost: u64,
+    /// Ways to peers that take only so many bits per second, and until when they are taken.
+    links: BTreeMap<SocketAddr, (u64, Instant)>,
     flying: BTreeMap<(Instant, u64), Flying>,
     flown: u64,
 }
@@ -122,6 +126,7 @@ impl World {
             sessions: Vec::new(),
             peers: Vec::new(),
             lost: 0,
+            links: BTreeMap::new(),
             flying: BTreeMap::new(),
             flown: 0,
         }
@@ -129,8 +134,13 @@ impl World {
 
     /// A peer with its session; returns their number.
     pub fn join(&mut self, role: Role, make: impl FnOnce(&mut Peer)) -> usize {
+        self.join_with(role, true, make)
+    }
+
+    /// The same, of a peer that knows RED or not.
+    pub fn join_with(&mut self, role: Role, has_red: bool, make: impl FnOnce(&mut Peer)) -> usize {
         let number = self.peers.len();
-        let mut peer = Peer::new(self.now, number);
+        let mut peer = Peer::new(self.now, number, has_red);
         make(&mut peer);
         let offer = peer.offer();
         let credentials = self.chance.credentials("s0");
@@ -249,10 +259,36 @@ impl World {
         for _ in 0..copies {
             let (from, to) = self.network.delay_ms;
             let delay = Duration::from_micros(from * 1000 + self.chance.below((to - from) * 1000));
+            let Some(queued) = self.queued(destination, bytes.len()) else {
+                self.lost += 1;
+                return;
+            };
+            let delay = delay + queued;
             self.flown += 1;
             let flying = Flying { source, destination, bytes: bytes.clone() };
             self.flying.insert((self.now + delay, self.flown), flying);
         }
+    }
+
+    /// The way to this peer takes no more than this.
+    pub fn narrow(&mut self, peer: usize, bits_per_second: u64) {
+        let link = (bits_per_second, self.now);
+        self.links.insert(self.peers[peer].address(), link);
+    }
+
+    /// How long a datagram waits for a narrow way; `None` where its buffer is full.
+    fn queued(&mut self, destination: SocketAddr, bytes: usize) -> Option<Duration> {
+        const BUFFER: Duration = Duration::from_millis(300);
+        let Some((rate, free_at)) = self.links.get_mut(&destination) else {
+            return Some(Duration::ZERO);
+        };
+        let waits = free_at.saturating_duration_since(self.now);
+        if waits > BUFFER {
+            return None;
+        }
+        let takes = Duration::from_micros(bytes as u64 * 8 * 1_000_000 / *rate);
+        *free_at = (*free_at).max(self.now) + takes;
+        Some(waits + takes)
     }
 
     fn next_event(&self) -> Option<Instant> {

@@ -8,7 +8,7 @@ use str0m::change::{SdpAnswer, SdpPendingOffer};
 use str0m::channel::ChannelId;
 use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid, Pt, Simulcast};
 use str0m::net::{Protocol, Receive};
-use str0m::rtp::{RtpPacket, RtpWrite};
+use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite};
 use str0m::{Candidate, Event, Input, Output, Rtc};
 
 /// One.
@@ -33,10 +33,9 @@ pub struct Peer {
 }
 
 impl Peer {
-    pub fn new(now: Instant, number: usize) -> Self {
+    pub fn new(now: Instant, number: usize, has_red: bool) -> Self {
         let address = SocketAddr::from(([198, 51, 100, 1], 10_000 + number as u16));
-        let config = Rtc::builder().set_rtp_mode(true);
-        let config = config.enable_opus(true, true);
+        let config = Rtc::builder().set_rtp_mode(true).enable_opus(true, has_red);
         let mut rtc = config.build(now);
         rtc.add_local_candidate(Candidate::host(address, Protocol::Udp).expect("a candidate"));
         Self {
@@ -118,7 +117,7 @@ impl Peer {
 
     /// Sends a packet of the track; `pt` is asked for by the codec's name.
     pub fn send(&mut self, mid: Mid, rid: Option<&str>, packet: Written<'_>) {
-        let pt = self.pt(mid, packet.codec);
+        let pt = if packet.is_red { self.red_pt(mid) } else { self.pt(mid, packet.codec) };
         let mut direct = self.rtc.direct_api();
         let stream = direct.stream_tx_by_mid(mid, rid.map(Into::into)).expect("a stream");
         let write = RtpWrite::new(
@@ -129,7 +128,14 @@ impl Peer {
             Arc::<[u8]>::from(packet.payload),
         );
         let is_video = packet.codec != str0m::format::Codec::Opus;
-        stream.write_rtp(write.marker(packet.is_marked).nackable(is_video));
+        let level = (!is_video).then_some(-23);
+        let extensions = ExtensionValues {
+            audio_level: level,
+            voice_activity: level.map(|_| true),
+            ..ExtensionValues::default()
+        };
+        let write = write.marker(packet.is_marked).nackable(is_video).ext_vals(extensions);
+        stream.write_rtp(write);
         self.tick(self.now);
     }
 
@@ -138,6 +144,13 @@ impl Peer {
         let params = self.rtc.codec_config().params().iter();
         let mut known = params.filter(|params| media.remote_pts().contains(&params.pt()));
         known.find(|params| params.spec().codec == codec).expect("the codec").pt()
+    }
+
+    fn red_pt(&self, mid: Mid) -> Pt {
+        let media = self.rtc.media(mid).expect("a medium");
+        let mut params = self.rtc.codec_config().params().iter();
+        let opus = params.find(|params| media.remote_pts().contains(&params.pt()));
+        opus.and_then(|params| params.red()).expect("RED")
     }
 
     pub fn request_keyframe(&mut self, mid: Mid) {
@@ -173,7 +186,11 @@ impl Peer {
     pub fn drain(&mut self) -> Vec<(SocketAddr, SocketAddr, Vec<u8>)> {
         let mut datagrams = Vec::new();
         loop {
-            match self.rtc.poll_output().expect("no error") {
+            let Ok(output) = self.rtc.poll_output() else {
+                (self.is_closed, self.deadline) = (true, None);
+                return datagrams;
+            };
+            match output {
                 Output::Timeout(deadline) => {
                     self.deadline = self.rtc.is_alive().then_some(deadline);
                     return datagrams;
@@ -205,5 +222,6 @@ pub struct Written<'a> {
     pub sequence: u64,
     pub timestamp: u32,
     pub is_marked: bool,
+    pub is_red: bool,
     pub payload: &'a [u8],
 }
