@@ -64,6 +64,9 @@ replay![
     symple,
     tls_server,
     tls_client,
+    rtc_offer,
+    rtc_frames,
+    rtc_payloads,
 ];
 
 fn replay(name: &str) {

@@ -12,6 +12,7 @@ pub mod framing;
 pub mod http;
 pub mod icy;
 pub mod media;
+pub mod rtc;
 pub mod symple;
 pub mod tls;
 pub mod turn;
@@ -53,6 +54,9 @@ pub const TARGETS: &[Target] = &[
     Target { name: "symple", run: symple::server },
     Target { name: "tls_server", run: tls::server },
     Target { name: "tls_client", run: tls::client },
+    Target { name: "rtc_offer", run: rtc::offer },
+    Target { name: "rtc_frames", run: rtc::frames },
+    Target { name: "rtc_payloads", run: rtc::payloads },
 ];
 
 /// The ways in which an input is cut, as lengths of pieces that repeat. The last is the input's
