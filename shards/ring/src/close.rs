@@ -11,7 +11,7 @@ use crate::buffers::Buffer;
 use crate::kernel::Event;
 use crate::machine::UringIo;
 use crate::operations::{Operation, Ticket};
-use crate::sockets::{Phase, Receiving};
+use crate::sockets::{Phase, Receiving, SendState};
 
 impl UringIo {
     pub(crate) fn close(&mut self, token: Token, socket: Socket) {
@@ -35,8 +35,8 @@ impl UringIo {
             Receiving::Starved(_) | Receiving::Held(_) => state.receiving = Receiving::Idle,
             Receiving::Idle | Receiving::Pausing { .. } => {}
         }
-        // Sends of datagrams do not wait, and so need no end.
-        if let Some(ticket) = self.sockets[socket as usize].sending {
+        // Sends of datagrams do not wait, nor do prompt ones, and so need no end.
+        if let SendState::Operation(ticket) = self.sockets[socket as usize].sending {
             self.cancel(ticket);
         }
         self.close_when_quiet(socket);

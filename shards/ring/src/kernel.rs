@@ -141,6 +141,11 @@ impl Kernel {
         self.ring.params().is_feature_min_timeout()
     }
 
+    /// Whether every event that the kernel has made is among those that can be taken.
+    pub(crate) fn has_told_all(&mut self) -> bool {
+        !self.ring.submission().cq_overflow()
+    }
+
     /// Whether the kernel has taken every entry.
     pub(crate) fn is_handed_over(&mut self) -> bool {
         self.backlog.is_empty() && self.ring.submission().is_empty()
@@ -158,9 +163,9 @@ impl Kernel {
         !self.ring.completion().is_empty()
     }
 
-    /// Appends at most `limit` events.
-    pub(crate) fn take(&mut self, limit: usize, events: &mut Vec<Event>) {
-        events.extend(self.ring.completion().take(limit).map(|entry| Event {
+    /// Appends all events that are there.
+    pub(crate) fn take(&mut self, events: &mut Vec<Event>) {
+        events.extend(self.ring.completion().map(|entry| Event {
             user_data: entry.user_data(),
             result: entry.result(),
             flags: entry.flags(),
@@ -184,7 +189,7 @@ impl Kernel {
         let mut sleep = Sleep::No;
         loop {
             self.enter(sleep);
-            self.take(usize::MAX, others);
+            self.take(others);
             let found = others.iter().position(|event| event.user_data == user_data::INSTALL);
             match found.map(|at| others.remove(at).result) {
                 None => sleep = Sleep::Forever,

@@ -31,6 +31,7 @@ mod machine;
 mod operations;
 mod overflow;
 mod probe;
+mod prompt;
 mod receive;
 mod send;
 mod sockets;

@@ -33,6 +33,7 @@ use crate::group::RingGroup;
 use crate::kernel::{Event, Gather, Kernel, Sleep};
 use crate::operations::{Operation, Operations, Pinned, Ticket, user_data};
 use crate::overflow::Overflow;
+use crate::prompt::Prompts;
 use crate::receive::{DatagramShape, Held};
 use crate::sockets::{self, Kind, Phase, State};
 
@@ -53,6 +54,7 @@ pub struct UringIo {
     /// Lists of parts that the kernel has yet to read.
     pub(crate) staged: Vec<Pinned>,
     pub(crate) forwards: Forwards,
+    pub(crate) prompts: Prompts,
     /// By slot: those of the ring's table, and behind them those that it has no room for.
     pub(crate) sockets: Vec<State>,
     pub(crate) overflow: Overflow,
@@ -76,7 +78,9 @@ pub struct UringIo {
     gather: Gather,
     /// The last wait brought datagrams.
     had_datagrams: bool,
-    events: Vec<Event>,
+    /// Taken and not dealt with, from `events_at` on.
+    pub(crate) events: Vec<Event>,
+    events_at: usize,
     now: Instant,
     wall_clock: Duration,
     group: RingGroup,
@@ -121,6 +125,7 @@ impl UringIo {
             operations: Operations::new(),
             staged: Vec::new(),
             forwards: Forwards::new(),
+            prompts: Prompts::default(),
             sockets: vec![State::free(); slots_count as usize],
             overflow: Overflow::new(config.sockets_max, config.overflow_sockets_max),
             stream_pool,
@@ -137,6 +142,7 @@ impl UringIo {
             gather,
             had_datagrams: false,
             events: Vec::with_capacity(COMPLETIONS_PER_WAIT_MAX),
+            events_at: 0,
             now: clock::now(),
             wall_clock: clock::wall_clock(),
             group,
@@ -226,7 +232,11 @@ impl UringIo {
         let (mut events, mut completions) = (Vec::new(), Vec::new());
         let outcome = self.kernel.install(file.as_fd(), &mut events);
         for event in events {
-            self.rung |= self.complete(event, &mut completions);
+            if event.user_data >> 56 == user_data::PROMPT >> 56 {
+                self.on_prompt_failed(event, &mut completions);
+            } else {
+                self.rung |= self.complete(event, &mut completions);
+            }
         }
         self.ready.extend(completions);
         let slot = outcome?;
@@ -254,9 +264,14 @@ impl UringIo {
             user_data::IGNORED | user_data::INSTALL => return false,
             _ => {}
         }
-        if event.user_data >> 56 == user_data::FORWARD >> 56 {
-            self.on_forward_failed(event);
-            return false;
+        match event.user_data >> 56 {
+            kind if kind == user_data::FORWARD >> 56 => {
+                self.on_forward_failed(event);
+                return false;
+            }
+            // Dealt with when it was taken.
+            kind if kind == user_data::PROMPT >> 56 => return false,
+            _ => {}
         }
         let ticket = Ticket::from_user_data(event.user_data);
         if event.user_data != ticket.user_data() {
@@ -290,21 +305,34 @@ impl UringIo {
         false
     }
 
-    /// Takes events until there are none or there is no more room.
+    /// Takes all events that there are, to be dealt with when their turn comes. Whether prompt
+    /// sends of which nothing was heard are sent.
+    fn take_events(&mut self, completions: &mut Vec<Completion<Buffer>>) -> bool {
+        let is_handed_over = self.kernel.is_handed_over();
+        let before = self.events.len();
+        self.kernel.take(&mut self.events);
+        if self.prompts.is_empty() {
+            return false;
+        }
+        self.look_for_failed(before, completions);
+        is_handed_over && self.kernel.has_told_all()
+    }
+
+    /// Deals with events until there are none or there is no more room.
     fn drain(&mut self, start: usize, completions: &mut Vec<Completion<Buffer>>) -> bool {
         let mut rung = false;
-        let mut events = std::mem::take(&mut self.events);
-        loop {
-            let room = COMPLETIONS_PER_WAIT_MAX.saturating_sub(completions.len() - start);
-            self.kernel.take(room, &mut events);
-            if events.is_empty() {
+        if self.take_events(completions) {
+            self.confirm_prompts(completions);
+        }
+        while let Some(event) = self.events.get(self.events_at).copied() {
+            if completions.len() - start >= COMPLETIONS_PER_WAIT_MAX {
                 break;
             }
-            for event in events.drain(..) {
-                rung |= self.complete(event, completions);
-            }
+            self.events_at += 1;
+            rung |= self.complete(event, completions);
         }
-        self.events = events;
+        self.events.drain(..self.events_at);
+        self.events_at = 0;
         // An event may bring two completions: the last bytes, and that they were the last.
         let at_most = (start + COMPLETIONS_PER_WAIT_MAX).min(completions.len());
         self.ready.extend(completions.drain(at_most..));
@@ -358,15 +386,21 @@ impl Io for UringIo {
             self.kernel.submit();
             self.release_staged();
         }
+        let confirms = self.take_events(completions);
         self.arm_held(false);
         self.feed_starved();
         self.accept_again();
-        let waiting = self.ready.len().min(COMPLETIONS_PER_WAIT_MAX);
+        if confirms {
+            self.confirm_prompts(completions);
+        }
+        let room = COMPLETIONS_PER_WAIT_MAX.saturating_sub(completions.len() - start);
+        let waiting = self.ready.len().min(room);
         completions.extend(self.ready.drain(..waiting));
         let mut rung = std::mem::take(&mut self.rung);
         loop {
             let mut expired = false;
-            if completions.len() > start || rung || self.kernel.has_events() {
+            let has_events = !self.events.is_empty() || self.kernel.has_events();
+            if completions.len() > start || rung || has_events || !self.prompts.is_empty() {
                 // What became due since the last call comes with the next one, which this tick's
                 // own operations make necessary anyway.
                 if self.kernel.has_to_enter() {

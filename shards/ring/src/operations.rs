@@ -32,6 +32,8 @@ pub(crate) mod user_data {
     pub(crate) const BELL_POLL: u64 = 5 << 56;
     /// A forwarded datagram, or several: their number and their socket's name are in the rest.
     pub(crate) const FORWARD: u64 = 6 << 56;
+    /// A send that is heard of only when it fails: the rest is its place in the list.
+    pub(crate) const PROMPT: u64 = 7 << 56;
 }
 
 const GENERATION_MASK: u32 = 0x00ff_ffff;

@@ -25,7 +25,7 @@ use crate::forward::is_from_network;
 use crate::kernel::Event;
 use crate::machine::UringIo;
 use crate::operations::{Operation, Ticket, empty_header};
-use crate::sockets::{Kind, Receiving};
+use crate::sockets::{Kind, Receiving, SendState};
 
 const KERNEL_HEADER_BYTES: u32 = 16;
 /// One control message with a `u16`, an `i32` or a `u32`.
@@ -116,7 +116,7 @@ impl UringIo {
             if state.tenant != held.tenant || !state.is_open() {
                 continue;
             }
-            if state.sending.is_some() && !held.is_kept && !all {
+            if state.sending != SendState::Idle && !held.is_kept && !all {
                 self.held.push_back(Held { is_kept: true, ..held });
             } else {
                 self.arm(held.socket, token);

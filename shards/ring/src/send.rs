@@ -17,10 +17,13 @@ use crate::buffers::Buffer;
 use crate::kernel::Event;
 use crate::machine::UringIo;
 use crate::operations::{Operation, Pinned, Sending, Ticket};
+use crate::prompt::PROMPT_BYTES_MAX;
 use crate::receive::CONTROL_BYTES;
-use crate::sockets::Kind;
+use crate::sockets::{Kind, SendState};
 
-const STREAM_FLAGS: i32 = libc::MSG_NOSIGNAL | libc::MSG_WAITALL;
+pub(crate) const STREAM_FLAGS: i32 = libc::MSG_NOSIGNAL | libc::MSG_WAITALL;
+/// See `prompt.rs`.
+pub(crate) const PROMPT_FLAGS: i32 = STREAM_FLAGS | libc::MSG_DONTWAIT;
 /// A datagram that the socket has no room for is an error and not a wait.
 const DATAGRAM_FLAGS: i32 = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
 
@@ -28,7 +31,7 @@ impl UringIo {
     pub(crate) fn send(&mut self, token: Token, socket: Socket, gather: Gather) {
         let Some(slot) = self.slot(socket) else { return };
         let state = &self.sockets[slot as usize];
-        assert!(state.sending.is_none(), "one send at a time for each stream");
+        assert!(state.sending == SendState::Idle, "one send at a time for each stream");
         debug_assert_eq!(state.kind, Kind::Stream);
         assert!(gather.len() <= PIECES_PER_SEND_MAX, "a send has a bounded number of pieces");
         let total = gather.iter().map(|piece| piece.as_slice().len()).sum();
@@ -36,10 +39,13 @@ impl UringIo {
             self.ready.push_back(Completion::Sent { token, result: Ok(0) });
             return;
         }
-        let entry = self.stream_entry(slot, &gather, 0);
+        if total <= PROMPT_BYTES_MAX {
+            return self.send_promptly(token, slot, (gather, total));
+        }
+        let entry = self.stream_entry(slot, &gather, (0, STREAM_FLAGS));
         let sending = Sending { socket: slot, token, gather, sent: 0, total, message: None };
         let ticket = self.operations.insert_send(sending);
-        self.sockets[slot as usize].sending = Some(ticket);
+        self.sockets[slot as usize].sending = SendState::Operation(ticket);
         // SAFETY: the operation owns the gather, whose bytes lie on the heap or are static and so
         // do not move with it; the list of parts stays staged until the kernel has read it.
         unsafe { self.start(slot, ticket, entry) };
@@ -122,7 +128,7 @@ impl UringIo {
         self.operations.recycle_send(sending);
         let state = &mut self.sockets[socket as usize];
         if state.kind == Kind::Stream {
-            state.sending = None;
+            state.sending = SendState::Idle;
         }
         if state.is_open() {
             completions.push(Completion::Sent { token, result });
@@ -135,13 +141,18 @@ impl UringIo {
     ///
     /// A list of parts is staged, not owned by the operation: the kernel reads it when it takes the
     /// entry (`IORING_FEAT_SUBMIT_STABLE`), so that a thousand sleeping sends hold no lists.
-    fn stream_entry(&mut self, slot: u32, gather: &Gather, skip: usize) -> squeue::Entry {
+    pub(crate) fn stream_entry(
+        &mut self,
+        slot: u32,
+        gather: &Gather,
+        (skip, flags): (usize, i32),
+    ) -> squeue::Entry {
         if let [piece] = gather.as_slice() {
-            return one_piece(slot, &piece.as_slice()[skip..]);
+            return one_piece(slot, &piece.as_slice()[skip..], flags);
         }
         let mut message = self.operations.message();
         let count = fill_parts(&mut message, gather, skip);
-        let entry = several_pieces(slot, &mut message, count);
+        let entry = several_pieces(slot, &mut message, count, flags);
         self.staged.push(message);
         entry
     }
@@ -166,7 +177,7 @@ impl UringIo {
             None => {
                 // The gather is only borrowed out of the table while its parts are listed.
                 let (gather, sent) = (std::mem::take(&mut sending.gather), sending.sent);
-                let entry = self.stream_entry(socket, &gather, sent);
+                let entry = self.stream_entry(socket, &gather, (sent, STREAM_FLAGS));
                 let Some(Operation::Send(sending)) = self.operations.get_mut(ticket) else {
                     unreachable!("it was there a moment ago");
                 };
@@ -188,22 +199,22 @@ impl UringIo {
 }
 
 /// Whether the send is to be tried again.
-fn is_passing(kind: Kind, code: i32) -> bool {
+pub(crate) fn is_passing(kind: Kind, code: i32) -> bool {
     code == libc::EINTR || code == libc::EAGAIN && kind == Kind::Stream
 }
 
-fn one_piece(socket: u32, bytes: &[u8]) -> squeue::Entry {
+fn one_piece(socket: u32, bytes: &[u8], flags: i32) -> squeue::Entry {
     // More than the kernel's length field holds is sent in rounds, like any short send.
     let len = u32::try_from(bytes.len()).unwrap_or(i32::MAX as u32);
-    opcode::Send::new(Fixed(socket), bytes.as_ptr(), len).flags(STREAM_FLAGS).build()
+    opcode::Send::new(Fixed(socket), bytes.as_ptr(), len).flags(flags).build()
 }
 
-fn several_pieces(socket: u32, message: &mut Pinned, count: usize) -> squeue::Entry {
+fn several_pieces(socket: u32, message: &mut Pinned, count: usize, flags: i32) -> squeue::Entry {
     let parts = message.parts();
     message.header = crate::operations::empty_header();
     message.header.msg_iov = parts;
     message.header.msg_iovlen = count;
-    opcode::SendMsg::new(Fixed(socket), message.header()).flags(STREAM_FLAGS as u32).build()
+    opcode::SendMsg::new(Fixed(socket), message.header()).flags(flags as u32).build()
 }
 
 /// Lists the pieces without their first `skip` bytes; answers how many parts that makes.

@@ -62,6 +62,17 @@ pub(crate) enum Receiving {
     Held(Token),
 }
 
+/// Where a stream's send stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum SendState {
+    /// There is none.
+    Idle,
+    /// The kernel takes it with its entry.
+    Prompt,
+    /// In flight, for as long as the far end needs.
+    Operation(Ticket),
+}
+
 /// One slot.
 #[derive(Clone, Debug)]
 pub(crate) struct State {
@@ -73,7 +84,7 @@ pub(crate) struct State {
     pub(crate) receiving: Receiving,
     /// Receiving was never armed.
     pub(crate) is_fresh: bool,
-    pub(crate) sending: Option<Ticket>,
+    pub(crate) sending: SendState,
     /// Operations of this socket that the kernel has.
     pub(crate) in_flight_count: u32,
     /// Forwarded datagrams may be handed over several at once.
@@ -121,7 +132,7 @@ impl State {
             family: Family::V4,
             receiving: Receiving::Idle,
             is_fresh: true,
-            sending: None,
+            sending: SendState::Idle,
             in_flight_count: 0,
             joins: true,
             fragmentable: false,

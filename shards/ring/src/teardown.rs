@@ -25,7 +25,7 @@ impl Drop for UringIo {
             // SAFETY: the entry names no memory.
             unsafe { self.kernel.push(entry.user_data(user_data::IGNORED)) };
             self.kernel.enter(Sleep::For(Duration::from_millis(10)));
-            self.kernel.take(usize::MAX, &mut events);
+            self.kernel.take(&mut events);
             for event in events.drain(..) {
                 self.forget(event);
             }

@@ -52,6 +52,7 @@ on_every_machine!(
         a_connection_comes_from_where_it_was_told,
         an_address_of_nobody_is_no_place_to_connect_from,
         a_large_send_waits_for_its_reader,
+        small_sends_wait_for_their_reader_too,
         a_send_to_somebody_gone_fails,
         a_send_keeps_its_memory,
         the_end_is_said_again_when_asked_again,

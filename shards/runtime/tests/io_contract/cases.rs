@@ -173,6 +173,35 @@ pub fn a_large_send_waits_for_its_reader<H: Harness>(it: &mut Driver<H>) {
     assert!(it.received_of(two) == bytes, "the bytes differ");
 }
 
+/// Small ones are over as soon as they are handed over, until there is no room: that one waits, and
+/// none is cut, doubled or overtaken.
+pub fn small_sends_wait_for_their_reader_too<H: Harness>(it: &mut Driver<H>) {
+    const BYTES: usize = 9_999;
+    let ((one, one_socket), (two, two_socket)) = it.pair();
+    let count = H::LARGE_BYTES / BYTES + 1;
+    let bytes = pattern(count * BYTES);
+    let mut sends = bytes.chunks(BYTES);
+    let mut said = 0;
+    for send in sends.by_ref() {
+        it.send(one, one_socket, send);
+        said += 1;
+        it.pass(H::A_WHILE / 10);
+        if it.sent.len() < said {
+            break;
+        }
+    }
+    assert!(it.sent.len() < said, "sent to nobody who reads");
+    it.receive(two, two_socket);
+    for send in sends {
+        it.until("the one before", |it| it.sent.len() == said);
+        it.send(one, one_socket, send);
+        said += 1;
+    }
+    it.until("all of them", |it| it.received_of(two).len() == bytes.len() && it.sent.len() == said);
+    assert!(it.sent.iter().all(|sent| *sent == (one.slot, Ok(BYTES))));
+    assert!(it.received_of(two) == bytes, "the bytes differ");
+}
+
 pub fn a_send_to_somebody_gone_fails<H: Harness>(it: &mut Driver<H>) {
     let ((one, one_socket), (two, two_socket)) = it.pair();
     it.send(one, one_socket, &pattern(H::LARGE_BYTES));
