@@ -101,8 +101,7 @@ impl Bare {
             Completion::Sent { token, result } => {
                 let Some(connection) = self.connections.get_mut(token) else { return };
                 connection.sending = false;
-                let closes = self.answers[usize::from(connection.answer)].closes;
-                if result.is_err() || closes {
+                if result.is_err() {
                     self.close(token);
                 } else {
                     self.send(token);
@@ -139,9 +138,16 @@ impl Bare {
         let count = (connection.due as usize).min(answer.block.len() / answer.length);
         connection.due -= count as u32;
         connection.sending = true;
+        let closes = answer.closes;
+        connection.closing = closes;
         let end = (count * answer.length) as u32;
         let piece = Piece::Shared { block: Rc::clone(&answer.block), start: 0, end };
-        self.io.submit(token, Op::Send(connection.socket, Gather::from_iter([piece])));
+        let gather = Gather::from_iter([piece]);
+        let socket = connection.socket;
+        self.io.submit(
+            token,
+            if closes { Op::Finish(socket, gather) } else { Op::Send(socket, gather) },
+        );
     }
 
     fn close(&mut self, token: Token) {

@@ -9,7 +9,7 @@
 //! ```text
 //!  received bytes ──► Input ──► next() ──► Event::Request, Body, End ──► the program
 //!                                                                            │
-//!  driver ◄── poll(): Send, Pause, Receive, Close ◄── Output ◄── respond() ◄─┘
+//!  driver ◄── poll(): Send, Finish, Pause, Receive, Close ◄── Output ◄── respond() ◄─┘
 //! ```
 //!
 //! # Driving it

@@ -81,7 +81,7 @@ impl Lab {
     fn settle(&mut self) {
         while let Some(action) = self.connection.poll(&mut self.server, self.now) {
             self.actions.push(action);
-            if action == Action::Send {
+            if matches!(action, Action::Send | Action::Finish) {
                 let (text, parts) = self.server.output().take_parts();
                 let mut sent = Vec::new();
                 for part in parts {

@@ -11,11 +11,13 @@ use crate::buffers::Buffer;
 use crate::kernel::Event;
 use crate::machine::UringIo;
 use crate::operations::{Operation, Ticket};
-use crate::sockets::{Phase, Receiving, SendState};
+use crate::sockets::{Phase, Receiving, SendState, slot_of};
 
 impl UringIo {
     pub(crate) fn close(&mut self, token: Token, socket: Socket) {
-        if let Some(slot) = self.slot(socket) {
+        let slot = slot_of(socket);
+        let Some(state) = self.sockets.get(slot as usize) else { return };
+        if state.name(slot) == socket && state.takes_bytes() {
             self.begin_close(slot, Some(token));
         }
     }
@@ -30,6 +32,10 @@ impl UringIo {
         self.emit_forwards();
         let state = &mut self.sockets[socket as usize];
         state.phase = Phase::Closing(token);
+        if state.sending == SendState::Prompt {
+            // The kernel takes it before the close.
+            state.sending = SendState::Idle;
+        }
         match state.receiving {
             Receiving::Armed(ticket) => self.cancel(ticket),
             Receiving::Starved(_) | Receiving::Held(_) => state.receiving = Receiving::Idle,
@@ -45,7 +51,12 @@ impl UringIo {
     /// Gives the descriptor back once nothing else is in flight on a socket that is being closed.
     pub(crate) fn close_when_quiet(&mut self, socket: u32) {
         let state = &self.sockets[socket as usize];
-        if !matches!(state.phase, Phase::Closing(_)) || state.in_flight_count > 0 {
+        let is_quiet = match state.phase {
+            Phase::Closing(_) => state.in_flight_count == 0,
+            Phase::Ending(_) => state.in_flight_count == 0 && state.sending == SendState::Idle,
+            Phase::Free | Phase::Open => false,
+        };
+        if !is_quiet {
             return;
         }
         let tenant = state.tenant;
@@ -65,13 +76,18 @@ impl UringIo {
         event: Event,
         completions: &mut Vec<Completion<Buffer>>,
     ) {
+        if event.result == -libc::ECANCELED {
+            // It was linked to a send that did not go as a whole.
+            self.finish(socket, ticket);
+            return self.close_when_quiet(socket);
+        }
         debug_assert!(event.result >= 0, "closing slot {socket}: {}", event.result);
         self.operations.remove(ticket);
         let state = &mut self.sockets[socket as usize];
         if state.tenant != tenant {
             return;
         }
-        if let Phase::Closing(Some(token)) = state.phase {
+        if let Phase::Closing(Some(token)) | Phase::Ending(token) = state.phase {
             completions.push(Completion::Closed { token });
         }
         state.release();

@@ -93,6 +93,17 @@ impl Kernel {
         self.backlog.push_back(entry);
     }
 
+    /// Whether so many entries more can be queued side by side, for one call to take them all; what
+    /// is queued is handed over where that makes the room.
+    pub(crate) fn has_room_for(&mut self, count: usize) -> bool {
+        let has_room =
+            |queue: &squeue::SubmissionQueue<'_>| queue.capacity() - queue.len() >= count;
+        if self.backlog.is_empty() && !has_room(&self.ring.submission()) {
+            self.submit();
+        }
+        self.backlog.is_empty() && has_room(&self.ring.submission())
+    }
+
     /// Hands over what is queued and, in the same call, lets the kernel run what is due; no system
     /// call when nothing is queued. Whoever comes to collect then mostly finds the queue filled.
     pub(crate) fn submit(&mut self) {

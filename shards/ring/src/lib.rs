@@ -24,6 +24,7 @@ mod config;
 mod connect;
 mod entries;
 mod errors;
+mod finish;
 mod forward;
 mod group;
 mod kernel;

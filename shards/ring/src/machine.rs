@@ -215,7 +215,12 @@ impl UringIo {
         completions: &mut Vec<Completion<Buffer>>,
     ) {
         let state = &mut self.sockets[slot as usize];
-        if let Phase::Closing(token) = state.phase {
+        let closing = match state.phase {
+            Phase::Closing(token) => Some(token),
+            Phase::Ending(token) => Some(Some(token)),
+            Phase::Free | Phase::Open => None,
+        };
+        if let Some(token) = closing {
             completions.extend(token.map(|token| Completion::Closed { token }));
             state.release();
         }
@@ -402,6 +407,7 @@ impl Io for UringIo {
             let has_events = !self.events.is_empty() || self.kernel.has_events();
             if completions.len() > start || rung || has_events || !self.prompts.is_empty() {
                 // What became due since the last call comes with the next one, which this tick's
+            Op::Finish(socket, gather) => self.finish_stream(token, socket, gather),
                 // own operations make necessary anyway.
                 if self.kernel.has_to_enter() {
                     self.kernel.enter(Sleep::No);

@@ -61,6 +61,17 @@ impl UringIo {
         (gather, total): (Gather, usize),
     ) {
         let entry = self.stream_entry(slot, &gather, (0, PROMPT_FLAGS));
+        self.push_prompt(token, slot, (gather, total), entry);
+    }
+
+    /// Queues such a send, and remembers it.
+    pub(crate) fn push_prompt(
+        &mut self,
+        token: Token,
+        slot: u32,
+        (gather, total): (Gather, usize),
+        entry: squeue::Entry,
+    ) {
         let state = &mut self.sockets[slot as usize];
         state.sending = SendState::Prompt;
         let tenant = state.tenant;
@@ -106,7 +117,7 @@ impl UringIo {
         let Prompt { socket, tenant, token, total, .. } = *prompt;
         let gather = std::mem::take(&mut prompt.gather);
         let state = &mut self.sockets[socket as usize];
-        if state.tenant != tenant || !state.is_open() {
+        if state.tenant != tenant || !state.takes_bytes() {
             return;
         }
         let sent = match event.result {
@@ -114,13 +125,16 @@ impl UringIo {
             code if is_passing(Kind::Stream, -code) => 0,
             code => {
                 state.sending = SendState::Idle;
-                let result = Err(io::Error::from_raw_os_error(-code));
-                completions.push(Completion::Sent { token, result });
-                return;
+                if state.is_open() {
+                    let result = Err(io::Error::from_raw_os_error(-code));
+                    completions.push(Completion::Sent { token, result });
+                }
+                return self.close_when_quiet(socket);
             }
         };
         self.counters.sends_continued += 1;
-        let entry = self.stream_entry(socket, &gather, (sent, STREAM_FLAGS));
+        let more = if state.is_open() { 0 } else { libc::MSG_MORE };
+        let entry = self.stream_entry(socket, &gather, (sent, STREAM_FLAGS | more));
         let sending = Sending { socket, token, gather, sent, total, message: None };
         let ticket = self.operations.insert_send(sending);
         self.sockets[socket as usize].sending = SendState::Operation(ticket);
@@ -140,6 +154,8 @@ impl UringIo {
             if state.is_open() {
                 let (token, result) = (prompt.token, Ok(prompt.total));
                 completions.push(Completion::Sent { token, result });
+            } else {
+                self.close_when_quiet(prompt.socket);
             }
         }
         // Nothing was sent meanwhile: its memory is used again.

@@ -101,7 +101,8 @@ impl UringIo {
         let result = match event.result {
             code if code >= 0 => {
                 sending.sent += code as usize;
-                if state.is_open() && state.kind == Kind::Stream && sending.sent < sending.total {
+                if state.takes_bytes() && state.kind == Kind::Stream && sending.sent < sending.total
+                {
                     if code > 0 {
                         self.continue_send(ticket);
                         return;
@@ -111,7 +112,7 @@ impl UringIo {
                     Ok(sending.sent)
                 }
             }
-            code if state.is_open() && is_passing(state.kind, -code) => {
+            code if state.takes_bytes() && is_passing(state.kind, -code) => {
                 self.continue_send(ticket);
                 return;
             }
@@ -173,11 +174,13 @@ impl UringIo {
         self.counters.sends_continued += 1;
         let Some(Operation::Send(sending)) = self.operations.get_mut(ticket) else { return };
         let socket = sending.socket;
+        let is_last = !self.sockets[socket as usize].is_open();
+        let flags = STREAM_FLAGS | if is_last { libc::MSG_MORE } else { 0 };
         let entry = match &mut sending.message {
             None => {
                 // The gather is only borrowed out of the table while its parts are listed.
                 let (gather, sent) = (std::mem::take(&mut sending.gather), sending.sent);
-                let entry = self.stream_entry(socket, &gather, (sent, STREAM_FLAGS));
+                let entry = self.stream_entry(socket, &gather, (sent, flags));
                 let Some(Operation::Send(sending)) = self.operations.get_mut(ticket) else {
                     unreachable!("it was there a moment ago");
                 };

@@ -34,6 +34,8 @@ pub(crate) fn slot_of(socket: Socket) -> u32 {
 pub(crate) enum Phase {
     Free,
     Open,
+    /// Its last bytes are being sent, and then it is closed.
+    Ending(Token),
     /// Being closed; the token is missing when the machine closes a socket that nobody was told of.
     Closing(Option<Token>),
 }
@@ -102,6 +104,11 @@ pub(crate) struct State {
 impl State {
     pub(crate) fn is_open(&self) -> bool {
         self.phase == Phase::Open
+    }
+
+    /// Whether what was asked to be sent is still to be sent.
+    pub(crate) fn takes_bytes(&self) -> bool {
+        matches!(self.phase, Phase::Open | Phase::Ending(_))
     }
 
     /// What the world above calls this tenant of `slot`: an operation on a socket that is gone

@@ -14,7 +14,8 @@
 //!    comes until [`Op::Recv`] is submitted again.
 //! 5. [`Op::Close`] ends everything on the socket: what is in flight completes (or is forgotten),
 //!    and [`Completion::Closed`] is the last completion with that socket's token. Until then the
-//!    slot of the token must not be given to anybody else.
+//!    slot of the token must not be given to anybody else. [`Op::Finish`] is a close that sends
+//!    something first, without a `Sent`; an [`Op::Close`] may cut it short.
 //! 6. Memory in a [`Gather`] is kept alive by the machine until the send's completion, whatever
 //!    happens to the service.
 //! 7. [`Io::forward`] takes a received buffer and has no completion; the buffer is the machine's
@@ -134,6 +135,10 @@ pub enum Op {
         /// Size of each datagram when the payload holds several, bytes.
         segment_size: Option<u16>,
     },
+    /// Send all of it and then close, as [`Op::Close`] does: the end of the connection leaves with
+    /// the last bytes. Answered by [`Completion::Closed`] alone, whatever becomes of the bytes;
+    /// [`Op::Close`] meanwhile gives up those that have not left. No send may be in flight.
+    Finish(Socket, Gather),
     /// Open a TCP connection. Answered by [`Completion::Connected`].
     Connect(SocketAddr),
     /// As [`Op::Connect`], from a given address and port, which sockets of ours that were bound or

@@ -185,7 +185,9 @@ impl Machine {
                 let it = self.descriptor(socket.0);
                 (*socket, it.is_some_and(|it| matches!(it.kind, Kind::Acceptor(_))))
             }
-            Op::Send(socket, gather) | Op::SendTo { socket, payload: gather, .. } => {
+            Op::Send(socket, gather)
+            | Op::Finish(socket, gather)
+            | Op::SendTo { socket, payload: gather, .. } => {
                 let count = gather.len();
                 assert!(count <= PIECES_PER_SEND_MAX, "a send of {count} pieces");
                 (*socket, false)
@@ -195,11 +197,13 @@ impl Machine {
         };
         let descriptor = self.descriptor(socket.0);
         let descriptor = descriptor.unwrap_or_else(|| panic!("{op:?}: nobody has that socket"));
+        let cuts_short = descriptor.finish_asked && matches!(op, Op::Close(_));
         assert!(!descriptor.close_asked, "{op:?}: the socket is closed");
+        assert!(!descriptor.finish_asked || cuts_short, "{op:?}: the socket is finished");
         let fits = match op {
             Op::Accept(_) => matches!(descriptor.kind, Kind::Acceptor(_)),
             Op::RecvFrom(_) | Op::SendTo { .. } => matches!(descriptor.kind, Kind::Datagram(_)),
-            Op::Recv(_) | Op::Pause(_) | Op::Send(..) => descriptor.is_stream(),
+            Op::Recv(_) | Op::Pause(_) | Op::Send(..) | Op::Finish(..) => descriptor.is_stream(),
             _ => true,
         };
         assert!(fits, "{op:?}: a socket of another kind");
@@ -207,6 +211,11 @@ impl Machine {
             Op::Send(..) => {
                 let twice = std::mem::replace(&mut descriptor.send_asked, true);
                 assert!(!twice, "{socket:?}: a second send before the first one's Sent");
+            }
+            Op::Finish(..) => {
+                let twice = std::mem::replace(&mut descriptor.finish_asked, true);
+                assert!(!twice, "{socket:?}: finished twice");
+                assert!(!descriptor.send_asked, "{socket:?}: finished before a send's Sent");
             }
             Op::Close(_) => descriptor.close_asked = true,
             _ => {}
@@ -275,6 +284,12 @@ impl State {
                 self.stream(machine, socket).sending = Some(Sending::new(token, gather));
                 self.pump_send(machine, socket);
             }
+            Op::Finish(Socket(socket), gather) => {
+                let stream = self.stream(machine, socket);
+                stream.receiving = None;
+                stream.sending = Some(Sending::last(token, gather));
+                self.pump_send(machine, socket);
+            }
             Op::SendTo { socket: Socket(socket), to, payload, segment_size } => {
                 let Some(id) = self.number_of(machine, socket) else { return };
                 let mut sending = Sending::new(token, payload);
@@ -292,7 +307,14 @@ impl State {
             }
             Op::ConnectFrom { from, to } => self.connect_from(machine, token, (from, to)),
             Op::CancelConnect => self.cancel_connect(machine, token),
-            Op::Close(Socket(socket)) => self.close(machine, token, socket),
+            Op::Close(Socket(socket)) => {
+                // A finish that is through meanwhile has closed it already.
+                if self.machines[machine].stream(socket).is_some()
+                    || self.number_of(machine, socket).is_some()
+                {
+                    self.close(machine, token, socket);
+                }
+            }
         }
     }
 
@@ -345,7 +367,11 @@ impl State {
         }
     }
 
-    fn close(&mut self, machine: usize, token: Token, socket: u32) {
+    pub(crate) fn close(&mut self, machine: usize, token: Token, socket: u32) {
+        if let Some(stream) = self.machines[machine].stream_mut(socket) {
+            // What is cut short has no `Sent`.
+            stream.sending = stream.sending.take().filter(|sending| !sending.is_last);
+        }
         let reports = self.faults.close_reports;
         if self.prng.chance(reports) {
             let canceled = End::Failed(errno::error(errno::ECANCELED));

@@ -61,6 +61,8 @@ pub(crate) struct Descriptor {
     pub(crate) kind: Kind,
     /// The service has asked for the close; nothing may be asked after it.
     pub(crate) close_asked: bool,
+    /// It has asked for the last send and the close behind it; a close may cut that short.
+    pub(crate) finish_asked: bool,
     /// The service has a send whose `Sent` it has not seen.
     pub(crate) send_asked: bool,
     /// The kernel has begun to close it.
@@ -95,6 +97,8 @@ pub(crate) struct Sending {
     pub(crate) total: usize,
     /// Counted as one that was continued.
     pub(crate) counted: bool,
+    /// The socket is closed behind it.
+    pub(crate) is_last: bool,
     gather: Gather,
     sent: usize,
 }
@@ -127,7 +131,11 @@ impl Descriptor {
 impl Sending {
     pub(crate) fn new(token: Token, gather: Gather) -> Sending {
         let total = gather.iter().map(|piece| piece.as_slice().len()).sum();
-        Sending { token, total, counted: false, gather, sent: 0 }
+        Sending { token, total, counted: false, is_last: false, gather, sent: 0 }
+    }
+
+    pub(crate) fn last(token: Token, gather: Gather) -> Sending {
+        Sending { is_last: true, ..Sending::new(token, gather) }
     }
 
     pub(crate) fn left(&self) -> usize {
@@ -185,6 +193,7 @@ impl Machine {
         self.sockets[index] = Some(Descriptor {
             kind,
             close_asked: false,
+            finish_asked: false,
             send_asked: false,
             closing: false,
             receive_due_ns: 0,

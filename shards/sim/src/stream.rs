@@ -312,7 +312,10 @@ impl State {
     pub(crate) fn end_sending(&mut self, machine: usize, socket: u32, result: Result<(), i32>) {
         let stream = self.machines[machine].stream_mut(socket);
         let Some(sending) = stream.and_then(|stream| stream.sending.take()) else { return };
-        let Sending { token, total, .. } = sending;
+        let Sending { token, total, is_last, .. } = sending;
+        if is_last {
+            return self.close(machine, token, socket);
+        }
         let result = result.map(|()| total).map_err(errno::error);
         self.complete(machine, Some(socket), Lane::Sending, Completion::Sent { token, result });
     }

@@ -190,7 +190,10 @@ impl Server {
         let Some(slot) = self.slots.get_mut(token) else { return };
         while let Some(action) = slot.http.poll(&mut self.http, cx.now()) {
             let op = match action {
-                Action::Send => match slot.wire.tls() {
+                Action::Finish if slot.wire.tls().is_none() => {
+                    Op::Finish(slot.socket, gather(&mut self.http, &self.buffers))
+                }
+                Action::Send | Action::Finish => match slot.wire.tls() {
                     None => Op::Send(slot.socket, gather(&mut self.http, &self.buffers)),
                     Some(tls) => {
                         let gather = gather(&mut self.http, &self.buffers);

@@ -24,6 +24,11 @@ pub enum Action {
     /// Send everything that is in [`super::Server::output`], which has to be taken now. Then report
     /// [`super::Connection::sent`].
     Send,
+    /// The same, and close behind it: nothing follows. A driver that can let the end leave with the
+    /// last bytes does so and reports nothing; one that cannot sends, reports
+    /// [`super::Connection::sent`], and is told to close. [`Action::Close`] meanwhile is for a
+    /// client that does not take it.
+    Finish,
     /// Stop receiving, then report [`ReceiveEnd::Paused`].
     Pause,
     /// Receive again.

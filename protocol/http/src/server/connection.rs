@@ -248,6 +248,11 @@ impl Connection {
         if !server.output.is_empty() {
             assert!(!self.is_sending, "nothing is written while a send is under way");
             self.is_sending = true;
+            // The time to take it runs from now on; nobody may ask again before it is over.
+            if self.stage == (Stage::Last { lingers: false }) {
+                self.set_deadline(&server.settings, now);
+                return Some(Action::Finish);
+            }
             return Some(Action::Send);
         }
         if !self.is_sending && self.is_over() {

@@ -329,6 +329,88 @@ pub fn close_is_last_with_everything_in_flight<H: Harness>(it: &mut Driver<H>) {
     }
 }
 
+pub fn a_finish_sends_all_and_closes<H: Harness>(it: &mut Driver<H>) {
+    for (bytes_count, receives) in
+        [(1, false), (10_000, true), (10_000, false), (H::LARGE_BYTES, false), (0, true)]
+    {
+        let ((one, one_socket), (two, two_socket)) = it.pair();
+        if receives {
+            it.receive(one, one_socket);
+            it.pass(H::A_WHILE);
+        }
+        let block = Rc::new(Bytes::from(pattern(bytes_count)));
+        let piece = Piece::Shared { block: Rc::clone(&block), start: 0, end: bytes_count as u32 };
+        it.submit(one, Op::Finish(one_socket, gather(vec![piece])));
+        if bytes_count == H::LARGE_BYTES {
+            it.pass(H::A_WHILE);
+            assert!(!it.closed.contains(&one.slot), "closed before all had room");
+        }
+        it.receive(two, two_socket);
+        it.until("all", |it| it.closed.contains(&one.slot) && !it.ended.is_empty());
+        assert_eq!(it.ended.pop_front().unwrap(), (two.slot, Ended::Eof));
+        assert!(it.received_of(two) == &block[..], "the bytes differ");
+        assert!(it.sent.is_empty(), "a finish has no Sent");
+        assert_eq!(Rc::strong_count(&block), 1, "nothing is in flight");
+        it.close(two, two_socket);
+    }
+}
+
+pub fn a_close_cuts_a_finish_short<H: Harness>(it: &mut Driver<H>) {
+    for wait_before in [false, true] {
+        let ((one, one_socket), (two, two_socket)) = it.pair();
+        let block = Rc::new(Bytes::from(pattern(H::LARGE_BYTES)));
+        let piece =
+            Piece::Shared { block: Rc::clone(&block), start: 0, end: H::LARGE_BYTES as u32 };
+        it.submit(one, Op::Finish(one_socket, gather(vec![piece])));
+        if wait_before {
+            it.pass(H::A_WHILE);
+        }
+        it.submit(one, Op::Close(one_socket));
+        it.until("closed", |it| it.closed.contains(&one.slot));
+        it.pass(H::A_WHILE);
+        assert_eq!(Rc::strong_count(&block), 1, "nothing is in flight");
+        assert!(it.sent.is_empty(), "a finish has no Sent");
+        it.close(two, two_socket);
+    }
+}
+
+/// The first of them find room, the last does not: it is finished all the same.
+pub fn a_finish_behind_a_full_socket_waits<H: Harness>(it: &mut Driver<H>) {
+    const BYTES: usize = 9_999;
+    let ((one, one_socket), (two, two_socket)) = it.pair();
+    let bytes = pattern(H::LARGE_BYTES);
+    it.send(one, one_socket, &bytes);
+    it.pass(H::A_WHILE);
+    it.receive(two, two_socket);
+    it.until("the send", |it| it.sent.len() == 1);
+    it.submit(two, Op::Pause(two_socket));
+    it.until("the pause", |it| !it.ended.is_empty());
+    it.ended.clear();
+    let mut said = bytes.len();
+    while it.sent.len() * BYTES < 2 * H::LARGE_BYTES {
+        let before = it.sent.len();
+        it.send(one, one_socket, &bytes[..BYTES]);
+        said += BYTES;
+        it.pass(H::A_WHILE / 10);
+        if it.sent.len() == before {
+            break;
+        }
+    }
+    // Room for less than the finish that follows, once the send that waits has gone.
+    let before = it.sent.len();
+    it.receive(two, two_socket);
+    it.until("room", |it| it.sent.len() > before);
+    it.submit(
+        one,
+        Op::Finish(one_socket, gather(vec![Piece::Owned(bytes[..BYTES].to_vec().into())])),
+    );
+    it.until("all", |it| it.closed.contains(&one.slot) && !it.ended.is_empty());
+    assert_eq!(it.ended.pop_front().unwrap(), (two.slot, Ended::Eof));
+    assert_eq!(it.received_of(two).len(), said + BYTES);
+    assert!(it.received_of(two).ends_with(&bytes[..BYTES]));
+    it.close(two, two_socket);
+}
+
 pub fn sockets_come_and_go<H: Harness>(it: &mut Driver<H>) {
     let before = it.io().counters().operations_in_flight;
     for round in 0..30_u8 {
