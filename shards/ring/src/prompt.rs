@@ -3,9 +3,9 @@
 //! Nearly every answer fits into its socket's buffer, and the kernel takes it while it takes the
 //! entry. `MSG_DONTWAIT` makes that the only way: a send is over when its entry was taken, and its
 //! memory is free. `CQE_SKIP_SUCCESS` spares the event of one that went as a whole; only one that
-//! did not makes itself heard (`MSG_WAITALL` makes a short one a failure), by an event that is there
-//! when the call returns. So when everything was handed over and the events of that call have been
-//! looked at, silence means sent.
+//! did not makes itself heard (`MSG_WAITALL` makes a short one a failure), by an event that is
+//! there when the call returns. So when everything was handed over and the events of that call have
+//! been looked at, silence means sent.
 //!
 //! ```text
 //! send_promptly ──► submission queue ──handed over──► silence: Sent
