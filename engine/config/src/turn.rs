@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
+use crate::Config;
 use crate::check;
 use crate::define::keys;
 use crate::limits::MemoryTerm;
@@ -100,6 +101,33 @@ const DATAGRAM_BUFFER_BYTES: u64 = 72 * 1024;
 /// What a stream may have waiting: a send under way and another behind it (512 KiB each), a frame
 /// that is not whole, and what TLS keeps.
 const STREAM_BYTES: u64 = (2 * 512 + 64 + 32 + 24) * 1024;
+
+impl Config {
+    /// Where browsers find our TURN, as URLs of their `iceServers`.
+    pub fn turn_urls(&self) -> Vec<String> {
+        let turn = &self.turn;
+        let host = |address: &SocketAddr| match address.ip() {
+            ip if ip.is_unspecified() => self.server.hostname.clone(),
+            IpAddr::V6(ip) => format!("[{ip}]"),
+            ip => ip.to_string(),
+        };
+        let mut urls = Vec::new();
+        for address in &turn.listen {
+            let authority = format!("{}:{}", host(address), address.port());
+            urls.push(format!("turn:{authority}?transport=udp"));
+            urls.push(format!("turn:{authority}?transport=tcp"));
+            if !self.tls.certificates.is_empty() {
+                urls.push(format!("turns:{authority}?transport=tcp"));
+            }
+        }
+        for address in &turn.listen_tls {
+            urls.push(format!("turns:{}:{}?transport=tcp", host(address), address.port()));
+        }
+        urls.sort();
+        urls.dedup();
+        urls
+    }
+}
 
 impl Turn {
     /// Whether there is somebody who may have an allocation.

@@ -12,6 +12,7 @@
 use std::borrow::Cow;
 
 use engine_node::ForwardedRequest;
+use engine_rtc::SessionId;
 use protocol_http::Query;
 use protocol_icy::{
     Answers, Credentials, Playlist, TitleUpdate, UpdateError, V1TitleUpdate, basic_credentials,
@@ -110,6 +111,13 @@ pub(crate) enum Command {
         /// Its public id.
         id: u64,
     },
+    /// The sessions of WebRTC.
+    ListRtc,
+    /// End a session of WebRTC.
+    KillRtc {
+        /// Which; none: what was said is no session's number.
+        session: Option<SessionId>,
+    },
     /// What a browser's application needs to use TURN, for this user.
     IceServers {
         /// The name in the credentials.
@@ -202,7 +210,9 @@ pub(crate) fn authority(command: &Command) -> Authority<'_> {
         Command::Stats { .. }
         | Command::ListMounts
         | Command::ListTurn
-        | Command::KillTurn { .. } => Authority::Admin,
+        | Command::KillTurn { .. }
+        | Command::ListRtc
+        | Command::KillRtc { .. } => Authority::Admin,
         Command::IceServers { .. } => Authority::AsConfiguredForIce,
         Command::StreamList => Authority::Relay,
         Command::ListClients { mount }
@@ -326,6 +336,11 @@ fn admin_command(name: &str, parameters: &Parameters<'_>) -> Result<Command, Adm
             let id = parameters.needed("id")?.parse().unwrap_or(u64::MAX);
             Command::KillTurn { id }
         }
+        "rtc" => Command::ListRtc,
+        "killrtc" => {
+            let session = parameters.needed("id")?.parse().ok();
+            Command::KillRtc { session }
+        }
         "buildm3u" => {
             let mount = mount()?;
             let user = parameters.needed("username")?.into_owned();
@@ -346,6 +361,7 @@ fn changes_something(command: &Command) -> bool {
         Command::KillClient { .. }
             | Command::KillSource { .. }
             | Command::KillTurn { .. }
+            | Command::KillRtc { .. }
             | Command::MoveClients { .. }
             | Command::Fallbacks { .. }
             | Command::UpdateTitle(_)

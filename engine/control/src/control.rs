@@ -27,6 +27,7 @@ use crate::peers::PeerQuestions;
 use crate::pull::Pull;
 use crate::random::Random;
 use crate::reports::Reports;
+use crate::rtc::RtcQuestions;
 use crate::turn::TurnQuestions;
 use crate::view::ControlCounters;
 
@@ -119,6 +120,7 @@ pub struct Control {
     pub(crate) gather_numbers: u32,
     pub(crate) turn: TurnQuestions,
     pub(crate) peers: PeerQuestions,
+    pub(crate) rtc: RtcQuestions,
     pub(crate) reports: Reports,
     pub(crate) counters: ControlCounters,
     pub(crate) random: Random,
@@ -174,6 +176,7 @@ impl Control {
             gather_numbers: 0,
             turn: TurnQuestions::default(),
             peers: PeerQuestions::default(),
+            rtc: RtcQuestions::default(),
             reports: Reports::new(setup.shards_count),
             counters: ControlCounters::default(),
             random: Random::new(setup.seed),
@@ -238,9 +241,9 @@ impl Control {
         let takeover = self.takeovers.values().map(|takeover| takeover.until).min();
         let gather = self.gathers.values().map(|gather| gather.until).min();
         let drain = self.drain.as_ref().and_then(Drain::deadline);
-        let asked = self.turn.deadline().into_iter().chain(self.peers.deadline());
+        let asked = [self.turn.deadline(), self.peers.deadline(), self.rtc.deadline()];
         let times = [Some(self.housekeeping_at), takeover, gather, self.pulls_deadline(), drain];
-        times.into_iter().flatten().chain(asked).min()
+        times.into_iter().chain(asked).flatten().min()
     }
 
     fn message(&mut self, from: ShardId, message: Message) {
@@ -271,6 +274,10 @@ impl Control {
                 self.turn_answered(from, request, Vec::new(), found);
             }
             Message::Peers { request, rows } => self.peers_listed(from, request, *rows),
+            Message::Sessions { request, rows } => self.rtc_answered(from, request, *rows, false),
+            Message::SessionKilled { request, found } => {
+                self.rtc_answered(from, request, Vec::new(), found);
+            }
             Message::Drained => self.shard_drained(from),
             Message::Subscribe(_)
             | Message::Unsubscribe(_)
@@ -288,6 +295,9 @@ impl Control {
             | Message::ListListeners { .. }
             | Message::MoveListeners { .. }
             | Message::ListAllocations { .. }
+            | Message::Rtc(_)
+            | Message::ListSessions { .. }
+            | Message::KillSession { .. }
             | Message::KillAllocation { .. }
             | Message::StartPull(_)
             | Message::StopPull(_)
@@ -312,6 +322,7 @@ impl Control {
         self.expire_gathers();
         self.expire_turn_questions();
         self.expire_peer_questions();
+        self.expire_rtc_questions();
         if self.now >= self.housekeeping_at {
             self.housekeeping_at = self.now + HOUSEKEEPING;
             self.keep_house();

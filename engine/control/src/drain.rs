@@ -51,6 +51,7 @@ impl Control {
         self.gathers_without(from);
         self.turn_without(from);
         self.peers_without(from);
+        self.rtc_without(from);
     }
 
     /// Ends when all are done, or have had their time.

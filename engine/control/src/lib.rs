@@ -43,6 +43,7 @@ mod random;
 mod render;
 mod reports;
 mod requests;
+mod rtc;
 mod turn;
 mod upstream;
 mod view;

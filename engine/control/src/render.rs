@@ -20,6 +20,7 @@ mod facts;
 mod json;
 mod metrics;
 mod pages;
+mod rtc;
 mod status;
 mod symple;
 mod time;
@@ -39,6 +40,7 @@ pub(crate) use pages::{
     list_clients_page, list_mounts_page, message_page, move_clients_page, stats_page,
     update_title_page, version_page,
 };
+pub(crate) use rtc::sessions_xml;
 pub(crate) use status::status_page;
 pub(crate) use symple::peers_json;
 pub(crate) use turn::allocations_xml;

@@ -104,6 +104,13 @@ impl Control {
                 self.answer_done(asker, done.map(Into::into), as_page);
             }
             Command::UpdateTitleV1(update) => self.title_v1(asker, update),
+            Command::ListRtc => self.ask_about_rtc(asker, None),
+            Command::KillRtc { session: Some(session) } => {
+                self.ask_about_rtc(asker, Some(session));
+            }
+            Command::KillRtc { session: None } => {
+                self.answer_message(asker, "Session not found", 0, false);
+            }
             Command::ListTurn => self.ask_about_turn(asker, None),
             Command::ApiPeers => self.ask_about_peers(asker),
             Command::KillTurn { id } => self.ask_about_turn(asker, Some(id)),

@@ -240,6 +240,7 @@ impl World {
             sessions: sessions.iter().map(row).collect(),
             turn: None,
             symple: None,
+            rtc: None,
             homes,
         };
         self.message(shard, Message::Stats(Box::new(stats)));

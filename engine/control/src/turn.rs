@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use engine_config::Config;
@@ -137,25 +136,7 @@ fn ice_servers(config: &Config, user: &str, now: Duration) -> Option<String> {
     let turn = &config.turn;
     let is_open = turn.starts() && turn.ice_servers != "off";
     let secret = turn.secrets.first().filter(|_| is_open)?;
-    let host = |address: &SocketAddr| match address.ip() {
-        ip if ip.is_unspecified() => config.server.hostname.clone(),
-        std::net::IpAddr::V6(ip) => format!("[{ip}]"),
-        ip => ip.to_string(),
-    };
-    let mut urls = Vec::new();
-    for address in &turn.listen {
-        let authority = format!("{}:{}", host(address), address.port());
-        urls.push(format!("turn:{authority}?transport=udp"));
-        urls.push(format!("turn:{authority}?transport=tcp"));
-        if !config.tls.certificates.is_empty() {
-            urls.push(format!("turns:{authority}?transport=tcp"));
-        }
-    }
-    for address in &turn.listen_tls {
-        urls.push(format!("turns:{}:{}?transport=tcp", host(address), address.port()));
-    }
-    urls.sort();
-    urls.dedup();
+    let urls = config.turn_urls();
     let expiry = now.as_secs() + turn.ice_ttl_s;
     let (username, credential) = timed_credential(secret.expose().as_bytes(), user, expiry);
     let mut out = String::from("{\"urls\":[");

@@ -204,7 +204,12 @@ impl Connection {
         self.record.as_ref().and_then(|record| record.agent.as_deref())
     }
 
-    /// Whether it has asked for something already.
+    /// Whether it waits for an answer.
+    pub(crate) fn is_asking(&self) -> bool {
+        matches!(self.state, State::Asking(Asking::Answer))
+    }
+
+    /// Whether it is being closed.
     pub(crate) fn is_closing(&self) -> bool {
         matches!(self.state, State::Closing)
     }

@@ -84,6 +84,15 @@ impl Node {
                 let found = self.kill_allocation(cx, id);
                 cx.send_surely(cx.control(), Message::AllocationKilled { request, found });
             }
+            Message::Rtc(letter) => self.rtc_letter(cx, from, letter),
+            Message::ListSessions { request } => {
+                let rows = Box::new(self.list_sessions(cx.now()));
+                cx.send_surely(cx.control(), Message::Sessions { request, rows });
+            }
+            Message::KillSession { request, session } => {
+                let found = self.kill_session(cx.now(), session);
+                cx.send_surely(cx.control(), Message::SessionKilled { request, found });
+            }
             Message::MoveListeners { from, to } => self.move_listeners(from, to),
             Message::StartPull(order) => self.start_pull(cx, *order),
             Message::StopPull(mount) => self.stop_pull(cx, mount),
@@ -100,6 +109,8 @@ impl Node {
             | Message::Allocations { .. }
             | Message::AllocationKilled { .. }
             | Message::Peers { .. }
+            | Message::Sessions { .. }
+            | Message::SessionKilled { .. }
             | Message::Drained => unreachable!("a message for control came to a shard"),
         }
     }
@@ -141,6 +152,7 @@ impl Node {
         if !Arc::ptr_eq(&self.snapshot.config, &config) || has_other_tls {
             self.turn_follows_snapshot();
             self.signalling_follows_snapshot();
+            self.rtc_follows_snapshot();
         }
     }
 
@@ -359,6 +371,7 @@ impl Node {
             sessions: sessions.into_values().collect(),
             symple: self.symple_stats(),
             turn: self.turn.as_ref().map(|turn| Box::new(turn.stats())),
+            rtc: self.rtc.as_ref().map(|rtc| Box::new(rtc.stats())),
             homes: self.take_homes(),
         }
     }
@@ -383,15 +396,19 @@ impl Node {
         self.drain_until = Some(cx.now() + Duration::from_millis(u64::from(within_ms)));
         self.shut_signalling_down(cx);
         self.turn_follows_snapshot();
+        self.rtc_follows_snapshot();
     }
 
     /// While draining: closes everything at the deadline, and stops when nothing is left.
     pub(crate) fn drain<I: Io>(&mut self, cx: &mut Context<'_, I, Message>) {
         let Some(until) = self.drain_until else { return };
+        let has_sessions = self.rtc.as_ref().is_some_and(|rtc| rtc.sessions_count() > 0);
         let has_allocations = self.turn.as_ref().is_some_and(|turn| turn.allocation_count() > 0);
-        if self.connections.is_empty() && (!has_allocations || cx.now() >= until) {
+        let is_busy = has_allocations || has_sessions;
+        if self.connections.is_empty() && (!is_busy || cx.now() >= until) {
             self.drain_until = None;
             self.end_allocations(cx);
+            self.end_sessions(cx);
             cx.send_surely(cx.control(), Message::Drained);
             cx.stop();
             return;

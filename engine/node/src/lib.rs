@@ -24,6 +24,7 @@ mod proxy;
 mod pull;
 mod request;
 mod routes;
+mod rtc;
 mod signalling;
 mod snapshot;
 mod source;

@@ -58,6 +58,9 @@ pub enum Message {
     /// A letter of signalling; its contents are `protocol-symple`'s.
     Symple(Box<protocol_symple::Mail>),
 
+    /// About WebRTC.
+    Rtc(engine_rtc::Letter),
+
     // Shard to control.
     /// A connection needs an answer that only control has.
     Ask {
@@ -129,6 +132,20 @@ pub enum Message {
         /// This shard's sessions of signalling, and the rooms that live on it.
         rows: Box<(Vec<PeerRow>, Vec<RoomRow>)>,
     },
+    /// The answer to [`Message::ListSessions`].
+    Sessions {
+        /// The request's number.
+        request: u32,
+        /// This shard's sessions.
+        rows: Box<Vec<engine_rtc::Row>>,
+    },
+    /// The answer to [`Message::KillSession`].
+    SessionKilled {
+        /// The request's number.
+        request: u32,
+        /// Whether this shard had it.
+        found: bool,
+    },
     /// This shard has closed everything after [`Message::Drain`].
     Drained,
 
@@ -181,6 +198,18 @@ pub enum Message {
         request: u32,
         /// Its id.
         id: u64,
+    },
+    /// List the sessions of WebRTC.
+    ListSessions {
+        /// Number to answer with.
+        request: u32,
+    },
+    /// End a session of WebRTC.
+    KillSession {
+        /// Number to answer with.
+        request: u32,
+        /// Which.
+        session: engine_rtc::SessionId,
     },
     /// Make listeners at home on one mount be at home on another (`/admin/moveclients`).
     MoveListeners {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use engine_relay::Relay;
+use engine_rtc::Rtc;
 use shards_runtime::{
     BindOptions, Completion, Context, Io, Op, Service, ShardId, Slab, Socket, Token,
 };
@@ -108,6 +109,7 @@ pub struct Node {
     /// WebSockets now, and those that may have something to send.
     pub(crate) websockets_count: u64,
     pub(crate) websockets_due: VecDeque<Token>,
+    pub(crate) rtc: Option<Rtc>,
     pub(crate) acceptors: Vec<(Acceptor, Option<Socket>)>,
     /// When to offer subscribers again what found their queues full.
     pub(crate) publish_again_at: Option<Instant>,
@@ -160,6 +162,7 @@ impl Node {
             signalling: None,
             websockets_count: 0,
             websockets_due: VecDeque::new(),
+            rtc: None,
             acceptors: acceptors.into_iter().map(|acceptor| (acceptor, None)).collect(),
             publish_again_at: None,
             housekeeping_at: now + HOUSEKEEPING,
@@ -235,6 +238,7 @@ impl<I: Io> Service<I> for Node {
             }
         }
         self.start_turn(cx);
+        self.start_rtc(cx);
         self.routes_follow_snapshot(cx);
     }
 
@@ -245,6 +249,9 @@ impl<I: Io> Service<I> for Node {
     ) {
         if let Some(turn) = self.turn.as_mut().filter(|_| Relay::owns(completion.token())) {
             return turn.on_completion(cx, completion);
+        }
+        if let Some(rtc) = self.rtc.as_mut().filter(|_| Rtc::owns(completion.token())) {
+            return rtc.on_completion(cx, completion);
         }
         match completion {
             Completion::Accepted { token, socket, peer } => {
@@ -285,6 +292,7 @@ impl<I: Io> Service<I> for Node {
         self.fan_out(cx);
         self.end_turn_tick(cx);
         self.tick_signalling(cx);
+        self.end_rtc_tick(cx);
         if now >= self.housekeeping_at {
             self.keep_house(cx);
         }
@@ -305,6 +313,7 @@ impl<I: Io> Service<I> for Node {
             self.drain_until,
             self.turn.as_ref().and_then(Relay::deadline),
             self.signalling.as_ref().and_then(|it| it.server.deadline()),
+            self.rtc.as_ref().and_then(Rtc::deadline),
         ]
         .into_iter()
         .flatten()

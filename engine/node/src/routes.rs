@@ -30,6 +30,8 @@ pub(crate) enum Handler {
     Symple,
     /// That for whom it asks for another protocol, else the radio edge.
     Home,
+    /// WHIP and WHEP.
+    Rtc,
 }
 
 impl Handler {
@@ -39,6 +41,9 @@ impl Handler {
         matches!(self, Handler::Icecast | Handler::Control | Handler::Operators)
     }
 }
+
+/// Bytes of an offer, or of a part of one.
+const DESCRIPTION_BYTES_MAX: u64 = 64 * 1024;
 
 /// The table.
 pub(crate) const ROUTES: &[Route<Handler>] = &[
@@ -57,6 +62,15 @@ pub(crate) const ROUTES: &[Route<Handler>] = &[
     Route::new(Method::Get, "/ws", Handler::Symple),
     Route::new(Method::Get, "/", Handler::Home),
     Route::any("/", Handler::Icecast),
+    // For browsers that publish and watch.
+    Route::new(Method::Post, "/whip/{stream}", Handler::Rtc).with_body(DESCRIPTION_BYTES_MAX),
+    Route::new(Method::Patch, "/whip/{stream}/{session}", Handler::Rtc)
+        .with_body(DESCRIPTION_BYTES_MAX),
+    Route::new(Method::Delete, "/whip/{stream}/{session}", Handler::Rtc),
+    Route::new(Method::Post, "/whep/{stream}", Handler::Rtc).with_body(DESCRIPTION_BYTES_MAX),
+    Route::new(Method::Patch, "/whep/{stream}/{session}", Handler::Rtc)
+        .with_body(DESCRIPTION_BYTES_MAX),
+    Route::new(Method::Delete, "/whep/{stream}/{session}", Handler::Rtc),
     // Mounts and Icecast's pages.
     Route::any("/{*path}", Handler::Icecast),
 ];

@@ -134,6 +134,8 @@ pub struct ShardStats {
     pub turn: Option<Box<engine_relay::Stats>>,
     /// What signalling counted and holds, where it runs.
     pub symple: Option<Box<SympleStats>>,
+    /// What WebRTC counted and holds, where it runs.
+    pub rtc: Option<Box<engine_rtc::Stats>>,
     /// Each mount that has had listeners at home here since the last report, by mount number.
     pub homes: Vec<HomeStats>,
 }

@@ -40,7 +40,6 @@ pub(crate) enum Reply {
     /// This.
     Now(Answer),
     /// It comes by [`Node::reply`].
-    #[allow(dead_code, reason = "for handlers that ask other shards: WHIP and WHEP")]
     Later,
 }
 
@@ -185,6 +184,10 @@ impl Node {
             Handler::Symple | Handler::Home => self.upgrade(cx, token, &request),
             Handler::NoApi => self.reply(cx, token, &no_api()),
             Handler::ApiHealth => self.answered(cx, token, Reply::Now(api_health())),
+            Handler::Rtc => {
+                let reply = self.rtc_request(cx, token, &request);
+                self.answered(cx, token, reply);
+            }
         }
     }
 

@@ -41,6 +41,8 @@ pub struct Open<'a> {
     pub client: IpAddr,
     /// With which agent.
     pub agent: Option<String>,
+    /// Whether it has shown a token.
+    pub is_known: bool,
 }
 
 /// A session that was opened.
@@ -56,6 +58,8 @@ pub struct Opened {
     pub answer: String,
     /// Its entity tag, without quotes: our name for ICE.
     pub tag: String,
+    /// Whether the client has shown a token.
+    pub is_known: bool,
 }
 
 /// What came of a request.

@@ -80,6 +80,8 @@ pub enum Letter {
     // About sessions.
     /// A datagram that belongs to a session elsewhere.
     Stray(Box<Stray>),
+    /// Send this on a connection of the receiver's.
+    Send(Box<(Path, Vec<u8>)>),
     /// Datagrams of this address belong to a session at the sender.
     Route {
         /// Where they come from.

@@ -20,6 +20,7 @@ use crate::letter::{Letter, Path};
 use crate::settings::Settings;
 use crate::stats::{End, Ended, Row, Stats};
 use crate::streams::{Feed, Watched};
+use crate::tcp::{Connection, Purpose, purpose_of};
 use crate::wire::{Listener, Wire};
 
 /// A table whose order nobody sees.
@@ -41,7 +42,7 @@ const ROUNDS_MAX: usize = 4;
 const TIMERS_MAX: usize = 2_048;
 
 /// Tokens of the driver stand above the relay's and below the acceptors'.
-const LISTENER_BASE: u32 = 0x8000_0000;
+pub(crate) const LISTENER_BASE: u32 = 0x8000_0000;
 const TOKENS_END: u32 = 0x9000_0000;
 
 /// Where a session is.
@@ -84,6 +85,9 @@ pub struct Rtc {
     pub(crate) directory: Directory,
     pub(crate) watched: BTreeMap<Name, Watched>,
     pub(crate) feeds: BTreeMap<SessionId, Feed>,
+    /// Connections of ICE-TCP, and where each is.
+    pub(crate) connections: Slab<Connection>,
+    pub(crate) connection_of: Table<Path, Token>,
     pub(crate) asks: Asks,
     pub(crate) to_self: VecDeque<Letter>,
     pub(crate) stats: Stats,
@@ -117,6 +121,8 @@ impl Rtc {
             directory: Directory::new(rtc.streams_max),
             watched: BTreeMap::new(),
             feeds: BTreeMap::new(),
+            connections: Slab::new(rtc.sessions_per_shard_max),
+            connection_of: Table::default(),
             asks: Asks::default(),
             to_self: VecDeque::new(),
             stats: Stats::default(),
@@ -144,6 +150,9 @@ impl Rtc {
             self.wire.listeners.push(Listener { address, socket, token });
             cx.submit(token, Op::RecvFrom(socket));
         }
+        if self.config.rtc.tcp {
+            self.listen_tcp(cx)?;
+        }
         Ok(())
     }
 
@@ -168,22 +177,43 @@ impl Rtc {
         cx: &mut Context<'_, I, M>,
         completion: Completion<I::Buffer>,
     ) {
-        match completion {
-            Completion::ReceivedFrom { token, peer, buffer, segment_size } => {
-                let listener = (token.slot - LISTENER_BASE) as u8;
+        let purpose = purpose_of(completion.token());
+        match (completion, purpose) {
+            (
+                Completion::ReceivedFrom { peer, buffer, segment_size, .. },
+                Purpose::Datagrams(listener),
+            ) => {
                 let path = Path { peer, transport: Transport::Udp, listener };
                 buffer.segments(segment_size, 0, |mut datagram| {
                     let (room, data) = datagram.with_room();
                     self.datagram(cx, path, &room[data]);
                 });
             }
-            Completion::Sent { result, .. } => self.wire.sent(result.is_ok()),
-            Completion::Ended { token, .. } => {
+            (Completion::Sent { result, .. }, Purpose::Datagrams(_)) => {
+                self.wire.sent(result.is_ok());
+            }
+            (Completion::Ended { token, .. }, Purpose::Datagrams(_)) => {
                 // A datagram socket ends when something is broken: go on receiving.
                 let listener = self.wire.listeners.iter().find(|it| it.token == token);
                 if let Some(listener) = listener {
                     cx.submit(token, Op::RecvFrom(listener.socket));
                 }
+            }
+            (Completion::Accepted { socket, peer, .. }, Purpose::Acceptor(listener)) => {
+                self.accepted(cx, listener, socket, peer);
+            }
+            (Completion::AcceptFailed { .. }, _) => self.stats.connections_refused += 1,
+            (Completion::Received { buffer, .. }, Purpose::Connection(token)) => {
+                self.received(cx, token, &buffer);
+            }
+            (Completion::Sent { result, .. }, Purpose::Connection(token)) => {
+                self.connection_sent(cx, token, result.is_ok());
+            }
+            (Completion::Ended { .. }, Purpose::Connection(token)) => {
+                self.close_connection(cx, token);
+            }
+            (Completion::Closed { .. }, Purpose::Connection(token)) => {
+                self.connection_closed(token);
             }
             _ => {}
         }
@@ -199,6 +229,7 @@ impl Rtc {
         match letter {
             Letter::Packets(batch) => self.deliver(cx, &batch),
             Letter::Stray(stray) => self.stray(cx, *stray),
+            Letter::Send(framed) => self.send_framed(cx, framed.0, &framed.1),
             Letter::Route { from: path, session } => self.route(path, from, session),
             Letter::Unroute(path) => self.unroute(path, from),
             Letter::Move(entry) => self.moved_here(cx, entry),
@@ -239,6 +270,7 @@ impl Rtc {
         if cx.now() >= self.housekeeping_at {
             self.housekeeping_at = cx.now() + HOUSEKEEPING;
             self.keep_house(cx);
+            self.close_unknown(cx);
         }
     }
 
@@ -282,6 +314,18 @@ impl Rtc {
         self.sessions.len()
     }
 
+    /// All that is remembered here of sessions, theirs and their paths; for tests.
+    #[doc(hidden)]
+    pub fn held_count(&self) -> usize {
+        self.sessions.len()
+            + self.by_path.len()
+            + self.by_ufrag.len()
+            + self.by_id.len()
+            + self.ufrags_away.len()
+            + self.timers.len()
+            + self.directory.streams_count()
+    }
+
     /// Sessions that ended since this was last asked.
     pub fn take_ended(&mut self) -> Vec<Ended> {
         std::mem::take(&mut self.ended)
@@ -302,6 +346,7 @@ impl Rtc {
         }
         stats.streams_count = self.directory.live_count();
         stats.streams_known_count = self.directory.streams_count();
+        stats.connections_count = self.connections.len();
         stats.sends = self.wire.sends;
         stats.datagrams_dropped += self.wire.dropped;
         stats

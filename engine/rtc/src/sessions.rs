@@ -49,7 +49,7 @@ impl Rtc {
         open: Open<'_>,
     ) -> Result<(), Answer> {
         let now = cx.now();
-        let Open { role, name, offer, client, agent } = open;
+        let Open { role, name, offer, client, agent, is_known } = open;
         let configured = self.config.streams.iter().find(|stream| *stream.name == *name);
         if configured.is_none() && !self.config.rtc.any_stream {
             return Err(Answer::refusal(404, "there is no such stream"));
@@ -95,7 +95,7 @@ impl Rtc {
         };
         self.stats.sessions += 1;
         let tag = credentials.ufrag().to_owned();
-        let opened = Opened { session: id, role, name: name.clone(), answer, tag };
+        let opened = Opened { session: id, role, name: name.clone(), answer, tag, is_known };
         if role == Role::View {
             self.look(cx, asker, opened);
         } else {
@@ -300,6 +300,16 @@ impl Rtc {
         }
     }
 
+    /// Ends a session, on whatever shard it is.
+    pub fn end_session<I: Io, M: Send + From<Letter>>(
+        &mut self,
+        cx: &mut Context<'_, I, M>,
+        session: SessionId,
+        end: End,
+    ) {
+        self.post(cx, session.shard(), Letter::End(session, end));
+    }
+
     /// Ends a session on whatever shard it is; asked where it was made.
     pub(crate) fn end_wherever<I: Io, M: Send + From<Letter>>(
         &mut self,
@@ -374,20 +384,32 @@ impl Rtc {
             match output {
                 Output::Transmit(transmit) => {
                     let (to, transport) = (transmit.destination, transmit.transport);
-                    let heard = entry.path_to(to, transport);
-                    let news = heard.as_ref().filter(|heard| !heard.is_proved).map(|it| **it);
-                    let listener = match heard {
-                        Some(heard) => {
-                            heard.is_proved = true;
-                            Some(usize::from(heard.path.listener))
-                        }
-                        None => self.wire.listener_for(to),
-                    };
-                    if let Some(heard) = news {
+                    let heard = entry.path_to(to, transport).map(|heard| {
+                        let before = *heard;
+                        heard.is_proved = true;
+                        before
+                    });
+                    if let Some(heard) = heard.filter(|heard| !heard.is_proved) {
                         self.prove(cx, token, heard.path, heard.at);
                     }
-                    if let Some(listener) = listener.filter(|_| transport == Transport::Udp) {
-                        self.wire.gather(cx, &mut run, listener, (to, transmit.bytes));
+                    match (transport, heard) {
+                        (Transport::Udp, heard) => {
+                            let listener = match heard {
+                                Some(heard) => Some(usize::from(heard.path.listener)),
+                                None => self.wire.listener_for(to),
+                            };
+                            if let Some(listener) = listener {
+                                self.wire.gather(cx, &mut run, listener, (to, transmit.bytes));
+                            }
+                        }
+                        (Transport::Tcp, Some(heard)) if heard.at == self.me => {
+                            self.send_framed(cx, heard.path, &transmit.bytes);
+                        }
+                        (Transport::Tcp, Some(heard)) => {
+                            let framed = Box::new((heard.path, transmit.bytes));
+                            self.post(cx, heard.at, Letter::Send(framed));
+                        }
+                        (Transport::Tcp, None) => {}
                     }
                 }
                 Output::Packet(track, packet) => {

@@ -21,6 +21,12 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The same for this shard.
+    #[must_use]
+    pub fn of_shard(&self, shard: u16) -> Settings {
+        Settings { shard: (shard, self.shard.1), ..self.clone() }
+    }
+
     /// How sessions are made.
     pub(crate) fn sessions(&self) -> SessionConfig {
         let rtc = &self.config.rtc;

@@ -62,6 +62,10 @@ pub struct Stats {
     pub keyframes_wanted: u64,
     /// Keyframes that publishers were asked for.
     pub keyframes_requested: u64,
+    /// Connections of ICE-TCP.
+    pub connections_count: usize,
+    /// Connections that there was no room for.
+    pub connections_refused: u64,
     /// Sums over sessions, those that are over included.
     pub sum: Counters,
 }

@@ -194,7 +194,7 @@ pub fn may(config: &Config, role: Role, name: &str, token: Option<&str>) -> Resu
 
 /// The answer to an offer that was taken; `ice_servers` are values of `Link`.
 pub fn created(opened: &Opened, ice_servers: impl IntoIterator<Item = String>) -> Answer {
-    let Opened { session, role, name, answer, tag } = opened;
+    let Opened { session, role, name, answer, tag, .. } = opened;
     let mut created = Answer::new(201)
         .with("Location", location(*role, name, *session))
         .with("Content-Type", SDP)

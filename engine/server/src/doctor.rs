@@ -16,6 +16,7 @@ pub fn examine(config: &Config) -> ExitCode {
     let shards_count = config.shards.count_on(cores);
     println!("shards: {shards_count} on {cores} cores");
     println!("turn: {}", crate::turn::state(&config.turn));
+    println!("rtc: {}", crate::rtc::state(&config.rtc));
     println!("memory at the limits, at most:");
     let turn = config.turn.memory_terms(shards_count);
     let mut total = 0_u64;

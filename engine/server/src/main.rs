@@ -4,6 +4,7 @@
 mod demo;
 mod doctor;
 mod log;
+mod rtc;
 mod run;
 mod tls;
 mod turn;

@@ -34,6 +34,7 @@ pub fn run(mut config: Config) -> anyhow::Result<()> {
     }
     let acceptors = bind_acceptors(&mut config)?;
     crate::turn::probe_addresses(&config.turn)?;
+    crate::rtc::probe_addresses(&config.rtc)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let shards_count = config.shards.count_on(cores);
     let config = Arc::new(config);
@@ -63,6 +64,7 @@ pub fn run(mut config: Config) -> anyhow::Result<()> {
         let (group, acceptors) = (group.clone(), acceptors.clone());
         let (shard_config, tls_of_shards) = (Arc::clone(&config), tls.clone());
         let turn_seed = crate::turn::seed(shards_count, now(), unix_time());
+        let rtc = crate::rtc::settings(&config, shards_count, unix_time())?;
         Shards::start(&placement, move |shard| {
             let io = group.open(shard, ring_config.clone())?;
             let (port, log) = parts.lock().expect("nobody panics here")[shard.index()]
@@ -75,6 +77,8 @@ pub fn run(mut config: Config) -> anyhow::Result<()> {
             let signalling = signalling(&shard_config, &turn_seed, shard.0);
             let signalling = signalling.map_err(std::io::Error::other)?;
             let node = node.with_turn(relay).with_signalling(signalling);
+            let rtc = rtc.as_ref().map(|rtc| rtc.of_shard(shard.0));
+            let node = node.with_rtc(rtc.as_ref(), now());
             Ok(Shard::new(io, port, node))
         })?
     };
@@ -89,6 +93,10 @@ pub fn run(mut config: Config) -> anyhow::Result<()> {
     }
     if config.turn.starts() {
         tracing::info!(listen = ?config.turn.listen, tls = ?config.turn.listen_tls, "TURN");
+    }
+    if config.rtc.is_wanted() {
+        let announced = config.rtc.announced();
+        tracing::info!(listen = ?config.rtc.listen, ?announced, "WebRTC");
     }
     let demo = start_demo(&config)?;
 
@@ -289,13 +297,14 @@ fn probe_address(acceptor: &Acceptor) -> anyhow::Result<()> {
 
 fn ring_config(config: &Config) -> RingConfig {
     let defaults = RingConfig::default();
+    let has_datagrams = config.turn.starts() || config.rtc.is_wanted();
     RingConfig {
         sockets_max: defaults.sockets_max.min(config.limits.sockets_per_shard_max),
         stream_buffers_count: config.limits.receive_buffers_count as u16,
-        // Only TURN uses datagrams.
-        datagram_buffers_count: if config.turn.starts() { TURN_DATAGRAM_BUFFERS_COUNT } else { 16 },
-        udp_gro: config.turn.starts(),
         gather_us: config.turn.gather_us,
+        // Only TURN and WebRTC use datagrams.
+        datagram_buffers_count: if has_datagrams { TURN_DATAGRAM_BUFFERS_COUNT } else { 16 },
+        udp_gro: has_datagrams,
         ..defaults
     }
 }

@@ -10,6 +10,12 @@ use engine_node::TurnSeed;
 
 /// What all shards share.
 pub fn seed(shards_count: usize, epoch: Instant, unix_time: Duration) -> TurnSeed {
+    let seed = draw_bytes(unix_time);
+    TurnSeed { seed, epoch, unix_s: unix_time.as_secs(), shards_count: shards_count as u16 }
+}
+
+/// Bytes that nobody can guess.
+pub fn draw_bytes(unix_time: Duration) -> [u8; 32] {
     let mut seed = [0; 32];
     for part in seed.chunks_exact_mut(8) {
         // Keyed from the system's entropy, each anew.
@@ -17,7 +23,7 @@ pub fn seed(shards_count: usize, epoch: Instant, unix_time: Duration) -> TurnSee
         hasher.write_u128(unix_time.as_nanos());
         part.copy_from_slice(&hasher.finish().to_be_bytes());
     }
-    TurnSeed { seed, epoch, unix_s: unix_time.as_secs(), shards_count: shards_count as u16 }
+    seed
 }
 
 /// Makes sure that every address can be had: the shards share them by `SO_REUSEPORT`, which alone

@@ -14,6 +14,7 @@ use std::fmt::{Display, Write as _};
 use engine_node::ShardStats;
 
 use super::escape::push_label_value;
+use super::rtc::rtc_families;
 use super::symple::symple_families;
 use super::turn::turn_families;
 use crate::view::{MountView, SourceView, View};
@@ -31,6 +32,7 @@ pub(crate) fn metrics(view: &View) -> String {
     mount_families(view, &mut page);
     turn_families(&view.shards, &mut page);
     symple_families(&view.shards, &mut page);
+    rtc_families(&view.shards, &mut page);
     page.out
 }
 

@@ -52,6 +52,7 @@ fn shard(clients_count: u64, listeners_count: u64) -> ShardStats {
         sessions: Vec::new(),
         turn: None,
         symple: None,
+        rtc: None,
         homes: Vec::new(),
     }
 }
