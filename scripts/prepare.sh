@@ -42,6 +42,18 @@ need_packages() {
     )
 }
 
+# need_ffmpeg_to_build: FFmpeg's libraries, which the worker is linked with, and libclang, by which
+# their headers are read.
+need_ffmpeg_to_build() {
+    local library missing=() include
+    include=/usr/include/$(uname -m)-linux-gnu
+    for library in avcodec avdevice avfilter avformat avutil swresample swscale; do
+        missing+=("$include/lib$library:lib$library-dev")
+    done
+    need_packages "${missing[@]}"
+    compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null || need_packages libclang:libclang-dev
+}
+
 # need_rust: the toolchain that Cargo.toml asks for.
 need_rust() {
     local wanted have=none

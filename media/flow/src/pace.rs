@@ -1,4 +1,4 @@
-//! A stage that lets packets go at their presentation time: a file is played as if it were live.
+//! A stage that lets packets go at their decode time: a file is played as if it were live.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -10,12 +10,13 @@ use crate::stage::{Finish, Out, Port, Retain, StageError};
 const STEP_MAX: Duration = Duration::from_secs(10);
 
 /// Holds packets until it is their time, counted from the first one's arrival. In the order in
-/// which they came: packets of several tracks are expected interleaved.
+/// which they came: packets of several tracks are expected interleaved. The time is that of
+/// decoding, which never goes back where pictures are coded out of their order.
 #[derive(Debug)]
 pub struct Pace<F = crate::NoFrame> {
     held: VecDeque<MediaPacket<F>>,
     held_max: usize,
-    /// A moment, and the presentation time that belongs to it.
+    /// A moment, and the time that belongs to it.
     anchor: Option<(Instant, Duration)>,
     last: Duration,
 }
@@ -35,11 +36,11 @@ impl<F> Pace<F> {
     fn due_at(&self) -> Option<Instant> {
         let (moment, time) = self.anchor?;
         let packet = self.held.front()?;
-        let presentation = packet.time_base.duration(packet.presentation);
-        if presentation.abs_diff(self.last) > STEP_MAX {
+        let decode = packet.time_base.duration(packet.decode);
+        if decode.abs_diff(self.last) > STEP_MAX {
             return Some(moment + self.last.saturating_sub(time));
         }
-        Some(moment + presentation.saturating_sub(time))
+        Some(moment + decode.saturating_sub(time))
     }
 }
 
@@ -56,7 +57,7 @@ impl<F: Frame> Retain<MediaPacket<F>> for Pace<F> {
         _out: &mut Out<'_, MediaPacket<F>>,
     ) -> Result<(), StageError> {
         if self.anchor.is_none() {
-            self.last = packet.time_base.duration(packet.presentation);
+            self.last = packet.time_base.duration(packet.decode);
             self.anchor = Some((now, self.last));
         }
         self.held.push_back(packet);
@@ -73,11 +74,11 @@ impl<F: Frame> Retain<MediaPacket<F>> for Pace<F> {
         out: &mut Out<'_, MediaPacket<F>>,
     ) -> Result<(), StageError> {
         if let Some(packet) = self.held.pop_front() {
-            let presentation = packet.time_base.duration(packet.presentation);
-            if presentation.abs_diff(self.last) > STEP_MAX {
-                self.anchor = Some((now, presentation));
+            let decode = packet.time_base.duration(packet.decode);
+            if decode.abs_diff(self.last) > STEP_MAX {
+                self.anchor = Some((now, decode));
             }
-            self.last = presentation;
+            self.last = decode;
             out.emit(packet);
         }
         Ok(())

@@ -7,7 +7,11 @@ use media_flow::*;
 use crate::lab::*;
 
 fn at(milliseconds: i64) -> MediaPacket {
-    MediaPacket { presentation: milliseconds, ..packet(milliseconds as u64, 8) }
+    MediaPacket {
+        presentation: milliseconds,
+        decode: milliseconds,
+        ..packet(milliseconds as u64, 8)
+    }
 }
 
 #[test]

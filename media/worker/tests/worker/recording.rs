@@ -1,0 +1,172 @@
+//! Packets into files, and what is left of them when the recorder is killed.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use media_link::{Ending, Event, Message, Recording};
+
+use crate::harness::{Folder, Worker, make, probe, values};
+
+const LIVE: &str = "-f lavfi -i testsrc=size=320x240:rate=25:duration=4 \
+                    -f lavfi -i sine=frequency=440:duration=4";
+
+/// A stream's packets are recorded as they come; `until` says when the source is to end.
+fn record(source: &str, job: &str, mut until: impl FnMut(usize) -> bool) -> Worker {
+    let text = format!(r#"{{"job":"stream","name":"s","source":"{source}","repeat":false}}"#);
+    let mut from = Worker::start(&text);
+    let mut to = Worker::start(job);
+    let mut announced = 0;
+    let mut count = 0;
+    while let Ok(packet) = from.packet() {
+        for track in &from.tracks[announced..] {
+            to.say(Message::Track(track.clone()));
+        }
+        announced = from.tracks.len();
+        to.say(Message::Packet(packet));
+        count += 1;
+        if until(count) {
+            break;
+        }
+    }
+    to
+}
+
+fn job(directory: &Path, more: &str) -> String {
+    let directory = directory.display();
+    format!(r#"{{"job":"record","name":"cam/1","directory":"{directory}"{more}}}"#)
+}
+
+fn files(directory: &Path, extension: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).expect("a directory").flatten();
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    files.retain(|path| path.extension().is_some_and(|end| end == extension));
+    files.sort();
+    files
+}
+
+fn index_of(file: &Path) -> Recording {
+    let text = std::fs::read(format!("{}.json", file.display())).expect("an index");
+    serde_json::from_slice(&text).expect("a recording")
+}
+
+#[test]
+fn a_recording_is_what_came_in_the_container_that_its_codecs_ask_for() {
+    let cases = [
+        ("mp4", "-c:v libx264 -bf 0 -g 25 -pix_fmt yuv420p -c:a libopus", "h264"),
+        ("webm", "-c:v libvpx -g 25 -b:v 300k -c:a libopus", "vp8"),
+    ];
+    for (extension, codecs, codec) in cases {
+        let folder = Folder::new(extension);
+        let source = folder.path("source.mkv");
+        make(&source, &format!("{LIVE} {codecs}"));
+        let mut worker = record(&source, &job(&folder.0.join("out"), ""), |_| false);
+        worker.say(Message::Drain);
+        assert_eq!(worker.ending(), Ending::Complete);
+        let written = files(&folder.0.join("out"), extension);
+        assert_eq!(written.len(), 1, "{:?}", worker.events);
+        let said =
+            probe(&written[0], "-count_packets -show_entries stream=codec_name,nb_read_packets");
+        assert_eq!(values(&said, "codec_name").collect::<Vec<_>>(), [codec, "opus"], "{said}");
+        assert_eq!(values(&said, "nb_read_packets").next(), Some("100"), "{said}");
+        let index = index_of(&written[0]);
+        assert!(index.is_closed && index.cause.is_none());
+        assert_eq!(index.stream, "cam/1");
+        assert!((3_800..4_200).contains(&index.duration_ms), "{index:?}");
+        assert_eq!(index.size_bytes, std::fs::metadata(&written[0]).expect("a file").len());
+        assert!(matches!(worker.events.last(), Some(Event::RecordingClosed(it)) if *it == index));
+    }
+}
+
+#[test]
+fn files_are_rotated_and_the_oldest_go() {
+    let folder = Folder::new("rotate");
+    let source = folder.path("source.mkv");
+    make(&source, &format!("{LIVE} -c:v libx264 -bf 0 -g 12 -pix_fmt yuv420p -c:a libopus"));
+    let out = folder.0.join("out");
+    let more = r#","rotate_after_ms":900,"keep_bytes":60000"#;
+    let mut worker = record(&source, &job(&out, more), |_| false);
+    worker.say(Message::Drain);
+    assert_eq!(worker.ending(), Ending::Complete);
+    let count = |is_it: fn(&Event) -> bool| worker.events.iter().filter(|it| is_it(it)).count();
+    let closed = count(|event| matches!(event, Event::RecordingClosed(_)));
+    let removed = count(|event| matches!(event, Event::RecordingRemoved(_)));
+    assert!(closed >= 3, "{:?}", worker.events);
+    assert!(removed >= 1, "{:?}", worker.events);
+    let left = files(&out, "mp4");
+    assert_eq!(left.len(), closed - removed);
+    let bytes: u64 = left.iter().map(|file| index_of(file).size_bytes).sum();
+    assert!(bytes <= 60_000);
+    for file in &left {
+        // Each begins with a keyframe and plays alone.
+        let said = probe(file, "-select_streams v -show_entries packet=flags -read_intervals %+#1");
+        assert!(values(&said, "flags").all(|flags| flags.starts_with('K')), "{said}");
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "the test kills at a moment")]
+fn now() -> std::time::Instant {
+    std::time::Instant::now()
+}
+
+/// Kills the recorder at some moment and looks at what is left.
+fn kill(folder: &Folder, source: &str, round: usize, after: Duration) {
+    let out = folder.0.join(format!("out-{round}"));
+    let text = job(&out, r#","fragment_ms":200"#);
+    let started = now();
+    let mut worker = record(source, &text, |_| started.elapsed() >= after);
+    worker.child.kill().expect("SIGKILL");
+    worker.child.wait().expect("it is gone");
+    let written: Vec<PathBuf> = ["mp4", "webm"].iter().flat_map(|end| files(&out, end)).collect();
+    let Some(file) = written.first() else { return };
+    if std::fs::metadata(file).expect("a file").len() < 4096 {
+        return; // killed before the first fragment was full
+    }
+    let said = probe(file, "-select_streams v -show_entries packet=pts_time");
+    let last: f64 = values(&said, "pts_time").filter_map(|it| it.parse().ok()).fold(0.0, f64::max);
+    // All but the last fragment is there; what came before the first keyframe, and what was still
+    // on its way, is not the recorder's to lose.
+    assert!(last + 1.5 >= after.as_secs_f64().min(3.9) - 0.5, "{last} s after {after:?}");
+    let output = std::process::Command::new("ffmpeg")
+        .args(["-nostdin", "-v", "error", "-i"])
+        .arg(file)
+        .args(["-f", "null", "-"])
+        .output()
+        .expect("ffmpeg runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    // The next recorder in this directory closes it in the index.
+    let mut next = Worker::start(&text);
+    next.say(Message::Drain);
+    assert_eq!(next.ending(), Ending::Complete);
+    let index = index_of(file);
+    assert!(index.is_closed && index.cause.is_some(), "{index:?}");
+    assert!(index.duration_ms as f64 / 1000.0 >= last, "{index:?}, {last} s");
+}
+
+fn kill_times(name: &str, codecs: &str, rounds: usize) {
+    let folder = Folder::new(name);
+    let source = folder.path("source.mkv");
+    make(&source, &format!("{LIVE} {codecs}"));
+    let mut drawn = 0x5eed_u64;
+    for round in 0..rounds {
+        drawn ^= drawn << 13;
+        drawn ^= drawn >> 7;
+        drawn ^= drawn << 17;
+        kill(&folder, &source, round, Duration::from_millis(300 + drawn % 3_000));
+    }
+}
+
+const H264: &str = "-c:v libx264 -bf 0 -g 50 -pix_fmt yuv420p -c:a libopus";
+const VP8: &str = "-c:v libvpx -g 50 -b:v 300k -c:a libopus";
+
+#[test]
+fn a_recorder_that_is_killed_leaves_files_that_play() {
+    kill_times("kill-mp4", H264, 3);
+    kill_times("kill-webm", VP8, 2);
+}
+
+#[test]
+#[ignore = "takes minutes: cargo test -p media-worker -- --ignored"]
+fn fifty_recorders_that_are_killed_leave_files_that_play() {
+    kill_times("kill-50-mp4", H264, 25);
+    kill_times("kill-50-webm", VP8, 25);
+}

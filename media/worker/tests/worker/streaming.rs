@@ -1,0 +1,179 @@
+//! Files and cameras into packets.
+
+use media_link::{Codec, Ending, Event, MediaPacket, Message};
+
+use crate::harness::{Folder, Worker, make};
+
+const PICTURES: &str = "-f lavfi -i testsrc=size=320x240:rate=25:duration=1";
+const SOUND: &str = "-f lavfi -i sine=frequency=440:duration=1";
+
+fn stream(source: &str, more: &str) -> String {
+    format!(r#"{{"job":"stream","name":"test","source":"{source}"{more}}}"#)
+}
+
+/// Times of a track never go back, and never leave a hole longer than this many ticks.
+fn assert_continuous(packets: &[MediaPacket], track: u8, hole_max: i64) {
+    let of_track: Vec<&MediaPacket> = packets.iter().filter(|it| it.track == track).collect();
+    assert!(of_track.len() > 2);
+    for pair in of_track.windows(2) {
+        let step = pair[1].decode - pair[0].decode;
+        assert!((1..=hole_max).contains(&step), "track {track}: a step of {step} ticks");
+    }
+}
+
+#[test]
+fn what_fits_is_passed_through_and_a_loop_goes_on_in_time() {
+    let folder = Folder::new("pass");
+    let file = folder.path("film.mp4");
+    make(
+        &file,
+        &format!("{PICTURES} {SOUND} -c:v libx264 -bf 0 -g 25 -pix_fmt yuv420p -c:a libopus"),
+    );
+    let mut worker = Worker::start(&stream(&file, ""));
+    let mut packets = Vec::new();
+    // A second of the file is 25 pictures: the third round has begun by then.
+    while packets.iter().filter(|packet: &&MediaPacket| packet.track == 0).count() < 56 {
+        packets.push(worker.packet().expect("it repeats"));
+    }
+    let codecs: Vec<Codec> = worker.tracks.iter().map(|track| track.codec).collect();
+    assert_eq!(codecs, [Codec::H264, Codec::Opus]);
+    assert_eq!((worker.tracks[0].width, worker.tracks[0].height), (320, 240));
+    assert_continuous(&packets, 0, 90_000 / 25 + 900);
+    assert_continuous(&packets, 1, 48_000 / 10);
+    let keyframes: Vec<_> = packets.iter().filter(|it| it.track == 0 && it.is_keyframe).collect();
+    assert!(keyframes.len() >= 3);
+    for keyframe in keyframes {
+        let kinds: Vec<u8> = keyframe
+            .payload
+            .windows(4)
+            .filter(|four| four[..3] == [0, 0, 1])
+            .map(|four| four[3] & 0x1f)
+            .collect();
+        assert!(kinds.contains(&7) && kinds.contains(&8) && kinds.contains(&5), "{kinds:?}");
+    }
+    worker.say(Message::Drain);
+    assert_eq!(worker.ending(), Ending::Complete);
+}
+
+#[test]
+fn what_does_not_fit_is_encoded_and_a_keyframe_comes_when_it_is_asked_for() {
+    let folder = Folder::new("encode");
+    let file = folder.path("film.mkv");
+    make(&file, &format!("{PICTURES} {SOUND} -c:v mpeg4 -bf 2 -c:a aac"));
+    let more = r#","video":{"keyframe_interval_ms":60000,"width_max":160}"#;
+    let mut worker = Worker::start(&stream(&file, more));
+    let mut packets = Vec::new();
+    let mut asked_at = None;
+    let keyframe_at = loop {
+        let packet = worker.packet().expect("it repeats");
+        packets.push(packet.clone());
+        if packet.track == 0 && packets.len() > 10 && asked_at.is_none() {
+            worker.say(Message::KeyframeWanted { track: 0 });
+            worker.say(Message::BitrateWanted { track: 0, bits_per_second: 300_000 });
+            asked_at = Some(packet.presentation);
+        } else if packet.track == 0 && packet.is_keyframe && asked_at.is_some() {
+            break packet.presentation;
+        }
+    };
+    let waited = keyframe_at - asked_at.expect("it was asked");
+    assert!(waited < 90_000 * 20, "within the interval of keyframes that it has by itself");
+    assert_continuous(&packets, 0, 90_000 / 25 * 2);
+    assert_continuous(&packets, 1, 960);
+    assert_eq!(worker.tracks[0].codec, Codec::H264);
+}
+
+#[test]
+fn a_file_that_does_not_repeat_ends_and_one_that_is_not_there_is_lost() {
+    let folder = Folder::new("once");
+    let file = folder.path("film.webm");
+    make(&file, &format!("{PICTURES} -c:v libvpx -b:v 200k"));
+    let mut worker = Worker::start(&stream(&file, r#","repeat":false"#));
+    let mut pictures = 0;
+    let ending = loop {
+        match worker.packet() {
+            Ok(_) => pictures += 1,
+            Err(ending) => break ending,
+        }
+    };
+    assert_eq!((pictures, ending), (25, Ending::Complete));
+    assert_eq!(worker.tracks[0].codec, Codec::Vp8);
+    assert!(!worker.graphs.is_empty());
+    let mut worker = Worker::start(&stream("/nowhere/user:secret@film.mp4", ""));
+    let ending = worker.ending();
+    assert!(matches!(&ending, Ending::SourceLost { cause } if !cause.contains("secret")));
+    assert!(!worker.child.wait().expect("it ended").success());
+}
+
+#[test]
+fn motion_is_told_with_a_picture_and_without_the_sources_address() {
+    let folder = Folder::new("motion");
+    let file = folder.path("film.mp4");
+    // Two seconds of black, then something that moves.
+    make(
+        &file,
+        "-f lavfi -i color=black:size=320x240:rate=25:duration=1 -f lavfi \
+         -i testsrc2=size=320x240:rate=25:duration=2 -filter_complex concat=n=2 -c:v libx264 -bf 0 \
+         -pix_fmt yuv420p",
+    );
+    let snapshots = folder.path("snapshots");
+    let more = format!(
+        r#","repeat":false,"analysis":{{"motion":{{"threshold":0.02}},"snapshots":{{"directory":"{snapshots}"}}}}"#
+    );
+    let mut worker = Worker::start(&stream(&file, &more));
+    assert_eq!(worker.ending(), Ending::Complete);
+    let seen: Vec<_> = worker
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Vision(vision) => Some(vision),
+            _ => None,
+        })
+        .collect();
+    assert!(!seen.is_empty(), "{:?}", worker.events);
+    for vision in &seen {
+        assert!(vision.frame.pts_usec >= 900_000, "nothing moves in black");
+        assert!(vision.data.score >= 0.02 && !vision.detections.is_empty());
+        assert_eq!(vision.data.grid.cells.len(), 32 * 18);
+    }
+    let text = serde_json::to_string(&worker.events).expect("JSON");
+    assert!(!text.contains(&file) && !text.contains(&snapshots), "{text}");
+    let kept: Vec<_> = std::fs::read_dir(&snapshots).expect("snapshots").flatten().collect();
+    assert!(!kept.is_empty());
+    let said = crate::harness::probe(&kept[0].path(), "-show_entries stream=codec_name,width");
+    assert!(said.contains("mjpeg") && said.contains("width=320"), "{said}");
+}
+
+#[test]
+fn a_tone_and_silence_are_no_voice_but_loud_enough_for_the_level_alone() {
+    let folder = Folder::new("voice");
+    let file = folder.path("sound.ogg");
+    make(
+        &file,
+        "-f lavfi -i anullsrc=r=48000:cl=stereo:d=1 -f lavfi -i sine=frequency=440:duration=1:r=48000 \
+         -f lavfi -i anullsrc=r=48000:cl=stereo:d=1 \
+         -filter_complex [1]volume=4,aformat=channel_layouts=stereo[t];[0][t][2]concat=n=3:v=0:a=1 \
+         -c:a libopus",
+    );
+    for (probability, expected) in [("0.0", true), ("0.9", false)] {
+        let more = format!(
+            r#","repeat":false,"analysis":{{"voice":{{"probability_min":{probability}}}}}"#
+        );
+        let mut worker = Worker::start(&stream(&file, &more));
+        assert_eq!(worker.ending(), Ending::Complete);
+        let kinds: Vec<(&str, i64)> = worker
+            .events
+            .iter()
+            .filter_map(|event| match event {
+                Event::Speech(speech) => Some((speech.kind.as_str(), speech.time)),
+                _ => None,
+            })
+            .collect();
+        if expected {
+            assert!(matches!(kinds[0], ("speech:start", 900_000..1_200_000)), "{kinds:?}");
+            let last = kinds[kinds.len() - 1];
+            assert!(matches!(last, ("speech:end", 2_100_000..2_700_000)), "{kinds:?}");
+        } else {
+            assert!(kinds.is_empty(), "{kinds:?}");
+        }
+    }
+}
