@@ -522,6 +522,11 @@ impl Io for UringIo {
         Ok((socket, bound))
     }
 
+    fn adopt(&mut self, stream: OwnedFd) -> io::Result<Socket> {
+        // The table holds the file from here on; the ordinary descriptor is closed with this call.
+        self.install(&stream, Kind::Stream, Family::V4)
+    }
+
     fn since_wait(&self) -> Duration {
         clock::now().saturating_duration_since(self.now)
     }

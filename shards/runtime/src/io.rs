@@ -25,9 +25,12 @@
 //!    [`crate::TAILROOM_BYTES`] behind, and they are the holder's.
 //! 9. A socket bound with [`BindOptions::reports_icmp`] learns what the network says of its
 //!    datagrams, as [`Completion::Icmp`]; receiving goes on.
+//! 10. A connected stream that [`Io::adopt`] took is a connection like any other, until its close;
+//!    a machine without processes beside it says that it takes none.
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -357,6 +360,14 @@ pub trait Io {
         address: SocketAddr,
         options: BindOptions,
     ) -> io::Result<(Socket, SocketAddr)>;
+
+    /// Takes a connected stream that was made elsewhere, such as one end of a socket pair whose other
+    /// end a child process has; a set-up call.
+    ///
+    /// # Errors
+    /// The table is full, or the machine takes none: [`io::ErrorKind::Unsupported`]. The descriptor
+    /// is closed then.
+    fn adopt(&mut self, stream: OwnedFd) -> io::Result<Socket>;
 
     /// Real time since the last [`Io::wait`] returned: for measuring ticks, never for decisions
     /// (a simulated machine answers zero, so that equal seeds stay equal).

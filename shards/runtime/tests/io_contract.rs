@@ -65,6 +65,7 @@ on_every_machine!(
         a_finish_behind_a_full_socket_waits,
         sockets_come_and_go,
         held_buffers_keep_their_bytes,
+        an_adopted_stream_is_a_connection,
         a_wait_ends_at_its_time,
         a_wait_is_bounded;
     datagrams:

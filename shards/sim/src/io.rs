@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use shards_runtime::{
@@ -118,6 +119,11 @@ impl Io for SimIo {
         options: BindOptions,
     ) -> io::Result<(Socket, SocketAddr)> {
         self.open(address, options, State::open_datagram, Kind::Datagram)
+    }
+
+    fn adopt(&mut self, _: OwnedFd) -> io::Result<Socket> {
+        // A descriptor of the real world has no far end in this one.
+        Err(io::Error::from(io::ErrorKind::Unsupported))
     }
 
     fn counters(&self) -> IoCounters {

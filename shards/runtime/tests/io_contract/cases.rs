@@ -1,7 +1,8 @@
 //! The cases. Each is a promise of the contract, in a sentence as its name.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -453,6 +454,30 @@ pub fn held_buffers_keep_their_bytes<H: Harness>(it: &mut Driver<H>) {
     it.until("all of it", |it| it.received_of(two).len() == H::LARGE_BYTES && !it.sent.is_empty());
     assert!(it.received_of(two) == bytes, "the bytes differ");
     assert!(it.ended.is_empty(), "the service never sees that buffers ran out");
+}
+
+pub fn an_adopted_stream_is_a_connection<H: Harness>(it: &mut Driver<H>) {
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let socket = match it.io().adopt(ours.into()) {
+        Ok(socket) => socket,
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::Unsupported);
+            let ended = theirs.read(&mut [0; 1]).unwrap();
+            return assert_eq!(ended, 0, "it was closed");
+        }
+    };
+    let token = it.token();
+    it.receive(token, socket);
+    theirs.write_all(b"who is there").unwrap();
+    it.until("the question", |it| it.received_of(token) == b"who is there");
+    it.send(token, socket, &pattern(10_000));
+    it.until("sent", |it| it.sent == [(token.slot, Ok(10_000))]);
+    let mut answer = vec![0; 10_000];
+    theirs.read_exact(&mut answer).unwrap();
+    assert_eq!(answer, pattern(10_000));
+    drop(theirs);
+    it.until("the end", |it| it.ended.contains(&(token.slot, Ended::Eof)));
+    it.close(token, socket);
 }
 
 pub fn a_wait_ends_at_its_time<H: Harness>(it: &mut Driver<H>) {
