@@ -242,8 +242,18 @@ fn add_stream(
     Ok(())
 }
 
-/// The size in a keyframe of VP8 (RFC 6386 §9.1); of VP9 what was announced.
+/// The size in a keyframe of VP8 (RFC 6386 §9.1), or of VP9's profile 0 (its specification, §6.2);
+/// else what was announced.
 fn size_of(track: &Track, keyframe: &[u8]) -> (u32, u32) {
+    if track.codec == Codec::Vp9
+        && let [head, 0x49, 0x83, 0x42, rest @ ..] = keyframe
+        && head & 0x30 == 0
+        && let Some(bytes) = rest.first_chunk::<5>()
+    {
+        // Behind three bits of colour and one of its range, each less one.
+        let bits = bytes.iter().fold(0_u64, |bits, byte| bits << 8 | u64::from(*byte));
+        return ((bits >> 20 & 0xffff) as u32 + 1, (bits >> 4 & 0xffff) as u32 + 1);
+    }
     let word = |at: usize| {
         let low = u32::from(*keyframe.get(at)?);
         let high = u32::from(*keyframe.get(at + 1)?);

@@ -35,18 +35,21 @@ use crate::mailbox::{Arrival, Letter, Mailbox};
 const USAGE: &str = "usage: skywave-worker [--explain JOB.json]
 Without arguments it is a server's child: its standard input is a socket to the server.";
 
+/// The exit status that says: do not try again.
+const REFUSED: u8 = 3;
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let done = match &arguments[..] {
         [] => work(),
-        [flag, path] if flag == "--explain" => explain(path),
+        [flag, path] if flag == "--explain" => explain(path).map(|()| ExitCode::SUCCESS),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
         }
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("skywave-worker: {error:#}");
             ExitCode::FAILURE
@@ -55,7 +58,7 @@ fn main() -> ExitCode {
 }
 
 /// Does one job for the server at the other end of standard input.
-fn work() -> anyhow::Result<()> {
+fn work() -> anyhow::Result<ExitCode> {
     let input = std::io::stdin().as_fd().try_clone_to_owned()?;
     rustix::net::getpeername(&input).context("standard input is not a socket to a server")?;
     let refused = sandbox::enter();
@@ -77,12 +80,18 @@ fn work() -> anyhow::Result<()> {
         Job::Stream(job) => stream::run(job, &mailbox, &mut outbox),
         Job::Record(job) => record::run(job, &mailbox, &mut outbox),
     };
-    let Some(ending) = ending else { return Ok(()) };
-    let is_complete = ending == Ending::Complete;
+    let Some(ending) = ending else { return Ok(ExitCode::SUCCESS) };
     outbox.say(Message::End(ending.clone()));
     outbox.finish();
     // The threads that still read end with the process.
-    if is_complete { Ok(()) } else { bail!("{ending}") }
+    match ending {
+        Ending::Complete => Ok(ExitCode::SUCCESS),
+        Ending::Refused { cause } => {
+            eprintln!("skywave-worker: refused: {cause}");
+            Ok(ExitCode::from(REFUSED))
+        }
+        ending => bail!("{ending}"),
+    }
 }
 
 fn prepare() -> anyhow::Result<()> {

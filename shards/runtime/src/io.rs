@@ -26,7 +26,7 @@
 //! 9. A socket bound with [`BindOptions::reports_icmp`] learns what the network says of its
 //!    datagrams, as [`Completion::Icmp`]; receiving goes on.
 //! 10. A connected stream that [`Io::adopt`] took is a connection like any other, until its close;
-//!    a machine without processes beside it says that it takes none.
+//!     a machine without processes beside it says that it takes none.
 
 use std::io;
 use std::net::SocketAddr;
@@ -361,8 +361,8 @@ pub trait Io {
         options: BindOptions,
     ) -> io::Result<(Socket, SocketAddr)>;
 
-    /// Takes a connected stream that was made elsewhere, such as one end of a socket pair whose other
-    /// end a child process has; a set-up call.
+    /// Takes a connected stream that was made elsewhere, such as one end of a socket pair whose
+    /// other end a child process has; a set-up call.
     ///
     /// # Errors
     /// The table is full, or the machine takes none: [`io::ErrorKind::Unsupported`]. The descriptor

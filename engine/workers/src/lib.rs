@@ -1,0 +1,25 @@
+//! Worker processes: who starts them, and a shard's end of their links.
+//!
+//! ```text
+//!  shard                         supervisor's thread                 worker process
+//!  Desk::hire(job) ── order ───► socket pair, spawn ───────────────► standard input
+//!  Desk: adopts   ◄── its end ── waits for its end,
+//!        says the job            starts it again, later each time
+//!        Word::Said(...)  ◄════════════ the link ══════════════════► media-link
+//! ```
+//!
+//! A [`Desk`] is on a shard and does no I/O but through its machine: it knows which workers it has
+//! hired, tells each its job whenever it starts, and hands on what they say. The [`Supervisor`] is
+//! a thread that may block: it spawns, waits, and starts again what crashed, with a pause that
+//! doubles up to a bound. A worker that ended with its work done, or that refused it, is not
+//! started again.
+//!
+//! *Invariants:* nothing on a shard waits for a process. A worker dies when its link closes, so
+//! that none outlives its shard. What waits is bounded: orders, arrivals, words, and bytes to each
+//! worker.
+
+mod desk;
+mod supervisor;
+
+pub use desk::{Desk, Stats, WORKERS_MAX, Word, WorkerId};
+pub use supervisor::{Departure, Supervisor, SupervisorSettings};
