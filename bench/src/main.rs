@@ -20,6 +20,7 @@ mod smoke;
 mod source;
 mod storm;
 mod swarm;
+mod symple;
 mod trial;
 mod turn;
 mod web;
@@ -39,6 +40,7 @@ bench COMMAND [--flag value]...
   big            more listeners than one descriptor table holds
   http           CPU, latency and memory for each HTTP request: ours, a bare ring's, and those
                  of libuv, nginx, Go and Node (--prepare gets them first)
+  symple         CPU for each delivered message of signalling: ours, and Node's
   turn           CPU for each relayed packet: our relay's, coturn's, a bare forwarder's
   instructions   a piece of work to be counted; `cargo xtask instructions` does
   smoke          a small size of everything, with a verdict
@@ -75,6 +77,7 @@ fn run() -> Result<()> {
         "bare-http" => bare_http::command(args),
         "load" => load::command(args),
         "bare-udp" => bare_udp::command(args),
+        "symple" => symple::command(args),
         "turn" => turn::command(args),
         "turn-part" => turn::part_command(args),
         "launch" => process::launch(args),

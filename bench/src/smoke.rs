@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use crate::args::Args;
 use crate::process::myself;
 use crate::servers::{Kind, ServerOptions};
+use crate::symple;
 use crate::trial::{self, Case, Timing, Trial};
 use crate::turn;
 use crate::web;
@@ -18,7 +19,7 @@ use crate::web;
 /// The command.
 pub(crate) fn command(mut args: Args) -> Result<()> {
     let options = ServerOptions::read(&mut args, "0")?;
-    let parts: Vec<String> = args.list("parts", "radio,http,turn")?;
+    let parts: Vec<String> = args.list("parts", "radio,http,turn,symple")?;
     let has_part = |name: &str| parts.iter().any(|part| part == name);
     let kinds: Vec<Kind> = args.list("servers", "bare,skywave")?;
     let listeners = args.value("listeners", 50)?;
@@ -52,6 +53,12 @@ pub(crate) fn command(mut args: Args) -> Result<()> {
     }
     if has_part("http") {
         web::smoke(|serve| build(serve, &["-p", "protocol-http", "--example", "serve"]))?;
+    }
+    if has_part("symple") {
+        if !options.skywave.exists() {
+            build(&options.skywave, &["-p", "engine-server", "--bin", "skywave"])?;
+        }
+        symple::check(&options.skywave)?;
     }
     if has_part("turn") {
         if relays.contains(&turn::Kind::Relay) && !relay_options.relay().exists() {

@@ -9,7 +9,7 @@ use tungstenite::handshake::client::generate_key;
 use tungstenite::{Error, Message, WebSocket};
 
 use crate::harness::{
-    ADMIN, Folder, PATIENCE, Reply, Server, Setup, basic, exchange, get, have, peer, wait_for,
+    ADMIN, Folder, PATIENCE, Peer, Reply, Server, Setup, basic, exchange, get, have, peer, wait_for,
 };
 use crate::turn::page_server;
 
@@ -271,6 +271,29 @@ fn everybody_is_told_that_the_server_stops() {
     assert!(began.elapsed() < Duration::from_secs(30));
 }
 
+/// A browser on the page that is served there.
+fn chromium(folder: &Folder, port: u16) -> Peer {
+    let profile = format!("--user-data-dir={}", folder.path().join("profile").display());
+    let address = format!("http://127.0.0.1:{port}/");
+    peer(
+        "chromium",
+        &[
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--ignore-certificate-errors",
+            "--autoplay-policy=no-user-gesture-required",
+            &profile,
+            &address,
+        ],
+    )
+}
+
 /// A client of Symple in a few lines, twice in one page, over TLS and with compression.
 const PAGE: &str = r#"<!doctype html><script>
 const say = word => fetch("/say?" + encodeURIComponent(word));
@@ -334,24 +357,7 @@ fn chromium_signals_over_tls_and_compressed() {
     ));
     let page = PAGE.replace("PORT", &server.address.port().to_string());
     let (port, told) = page_server(page);
-    let profile = format!("--user-data-dir={}", folder.path().join("profile").display());
-    let address = format!("http://127.0.0.1:{port}/");
-    let _chromium = peer(
-        "chromium",
-        &[
-            "--headless=new",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-dev-shm-usage",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            "--ignore-certificate-errors",
-            &profile,
-            &address,
-        ],
-    );
+    let _chromium = chromium(&folder, port);
     wait_for("the page is done", || {
         let told = told.lock().expect("nobody panics here").clone();
         assert!(!told.iter().any(|text| text.starts_with("error")), "{told:?}");
