@@ -326,17 +326,17 @@ impl Node {
         connection.deadline = None;
         match &connection.state {
             State::Head(_) | State::V1(_) | State::Body(_) => {
-                self.counters.request_timeouts += 1;
                 // Whoever is in the middle of a body has said its head.
                 let is_in_body = matches!(connection.state, State::Body(_));
-                let said_something = is_in_body || !connection.input.is_empty();
-                match said_something {
-                    true => {
-                        let answer = self.answers(cx).request_timeout();
-                        self.refuse(cx, token, 408, answer);
-                    }
-                    false => self.close(cx, token),
+                if !is_in_body && connection.input.is_empty() {
+                    self.counters.idle_closed += 1;
+                    return self.close(cx, token);
                 }
+                let counters = &mut self.counters;
+                *(if is_in_body { &mut counters.slow_bodies } else { &mut counters.slow_heads }) +=
+                    1;
+                let answer = self.answers(cx).request_timeout();
+                self.refuse(cx, token, 408, answer);
             }
             State::Asking(_) => {
                 self.counters.ask_timeouts += 1;
@@ -356,7 +356,11 @@ impl Node {
                 self.close(cx, token);
             }
             State::Pull(_) => self.pull_failed(cx, token, "no answer in time"),
-            State::Answering => self.close(cx, token),
+            State::Answering => {
+                // One that lingers has been sent everything.
+                self.counters.slow_readers += u64::from(connection.sending);
+                self.close(cx, token);
+            }
             State::WebSocket(_) => unreachable!("it has a timer of its own"),
             State::Closing => {}
         }

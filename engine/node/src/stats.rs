@@ -65,8 +65,14 @@ counters! {
     https_redirects,
     /// Requests refused for their credentials.
     unauthorised_requests,
-    /// Connections ended by a head or body timeout.
-    request_timeouts,
+    /// Connections ended because a head that had begun did not come in time.
+    slow_heads,
+    /// Connections ended because a body did not come in time.
+    slow_bodies,
+    /// Connections ended because an answer was not taken in time.
+    slow_readers,
+    /// Connections ended because nothing was asked in time.
+    idle_closed,
     /// Connections ended because control did not answer in time.
     ask_timeouts,
     /// Bytes received from sources.

@@ -36,6 +36,12 @@ fn a_client_that_never_ends_its_head_gets_408() {
         assert!(waited >= Duration::from_millis(400), "{start:?} was cut off after {waited:?}");
         assert!(reply.status == 408 || start.is_empty(), "{start:?}: {}", reply.head);
     }
+    // Who said nothing is not slow.
+    wait_for("their counters", || {
+        server.metric("skywave_slow_heads_total") == Some(2.0)
+            && server.metric("skywave_idle_closed_total") == Some(1.0)
+    });
+    assert_eq!(server.metric("skywave_slow_bodies_total"), Some(0.0));
 }
 
 #[test]
@@ -69,6 +75,8 @@ fn a_body_that_never_comes_gets_408() {
     );
     let reply = Reply::parse(&exchange(server.address, request.as_bytes()));
     assert_eq!(reply.status, 408, "{}", reply.head);
+    wait_for("its counter", || server.metric("skywave_slow_bodies_total") == Some(1.0));
+    assert_eq!(server.metric("skywave_slow_heads_total"), Some(0.0));
 }
 
 /// Both directions at once, many times: nothing of it is left.
