@@ -159,6 +159,10 @@ impl Server {
         if is_all || !is_whole {
             slot.http.sent(is_whole);
         }
+        // Nearly always that was all: nothing waits to be read, and nothing to be said.
+        if slot.http.is_idle() && slot.visit.is_idle() {
+            return self.settle(cx, token);
+        }
         self.work(cx, token, &mut []);
     }
 

@@ -280,6 +280,15 @@ impl Visit {
         }
     }
 
+    /// Whether nothing is left to be said, nor will be without being asked.
+    pub fn is_idle(&self) -> bool {
+        self.pending.is_none()
+            && self.rest.is_none()
+            && self.download.is_none()
+            && self.parts.is_none()
+            && self.echo.is_none()
+    }
+
     /// The present request is answered otherwise, or not at all.
     pub fn forget(&mut self) {
         (self.pending, self.rest, self.download, self.parts) = (None, None, None, None);
