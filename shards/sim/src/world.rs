@@ -40,6 +40,7 @@ impl World {
         let start = Instant::now();
         World {
             state: Rc::new(RefCell::new(State {
+                wall_clock_start: WALL_CLOCK_START,
                 start,
                 now_ns: 0,
                 prng: Prng::new(seed),
@@ -84,6 +85,18 @@ impl World {
     pub fn now(&self) -> Instant {
         let state = self.state.borrow();
         state.instant(state.now_ns)
+    }
+
+    /// What the wall clock shows, as time since the Unix epoch.
+    #[must_use]
+    pub fn wall_clock(&self) -> Duration {
+        self.state.borrow().wall_clock()
+    }
+
+    /// Somebody sets the wall clock, forwards or back. No other clock is moved.
+    pub fn set_wall_clock(&self, time: Duration) {
+        let mut state = self.state.borrow_mut();
+        state.wall_clock_start = time.saturating_sub(Duration::from_nanos(state.now_ns));
     }
 
     /// Time since the world's start.
@@ -224,6 +237,7 @@ pub(crate) enum Event {
 /// `connect.rs`, `datagram.rs`, `machine.rs`.
 pub(crate) struct State {
     start: Instant,
+    wall_clock_start: Duration,
     pub(crate) now_ns: u64,
     pub(crate) prng: Prng,
     pub(crate) faults: Faults,
@@ -249,7 +263,7 @@ impl State {
     }
 
     pub(crate) fn wall_clock(&self) -> Duration {
-        WALL_CLOCK_START + Duration::from_nanos(self.now_ns)
+        self.wall_clock_start + Duration::from_nanos(self.now_ns)
     }
 
     /// A number that nothing had before: for the order of what happens at one time, and for names.

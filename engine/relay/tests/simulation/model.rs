@@ -5,9 +5,20 @@
 
 use std::time::{Duration, Instant};
 
-/// Peers there are. The last one has a private address: nobody may reach it.
-pub const PEER_COUNT: usize = 4;
-pub const FORBIDDEN: usize = PEER_COUNT - 1;
+/// Where peers are. Nobody may reach those with private addresses.
+pub const PEERS: [&str; PEER_COUNT] = [
+    "192.0.2.0:9000",
+    "192.0.2.1:9000",
+    "192.0.2.2:9000",
+    "192.168.0.9:9000",
+    "[2001:db8:2::1]:9000",
+    "[fd00:1::9]:9000",
+];
+pub const PEER_COUNT: usize = 6;
+
+fn is_forbidden(peer: usize) -> bool {
+    matches!(peer, 3 | 5)
+}
 
 /// How long a message may be under way, with all that the world does to it.
 pub const SLACK: Duration = Duration::from_secs(10);
@@ -47,7 +58,7 @@ impl Model {
             };
             at.filter(of_this).is_some_and(|at| now <= at + how_long + SLACK)
         };
-        if peer == FORBIDDEN {
+        if is_forbidden(peer) {
             Err("a private address")
         } else if !self.may_have_allocation(now) {
             Err("without an allocation")

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::time::Instant;
 
 use engine_relay::Relay;
-use shards_runtime::{Completion, Context, Io, ReceiveBuffer, Service, ShardId, Token};
+use shards_runtime::{Completion, Context, End, Io, ReceiveBuffer, Service, ShardId, Token};
 
 /// A fault that the checkers must find. Those that are not the service's own are the world's: the
 /// wire says what nobody knows of, which looks as if the server had done it by itself.
@@ -24,10 +24,20 @@ pub enum Fault {
     PayloadChanged,
     /// Credentials that were withdrawn still count.
     OldCredentials,
+    /// One byte of what a stream says as data changes.
+    StreamPayloadChanged,
+    /// The relay never learns that a client's stream has ended.
+    StreamEndNotTold,
+    /// Ports are kept for a day.
+    ReservationForEver,
+    /// Peers with private addresses are allowed.
+    PrivatePeers,
+    /// Timed names hold for hours longer than they say.
+    ClockNotFollowed,
 }
 
 impl Fault {
-    pub const ALL: [Fault; 7] = [
+    pub const ALL: [Fault; 12] = [
         Fault::PermissionNotChecked,
         Fault::PermissionForEver,
         Fault::AllocationForEver,
@@ -35,6 +45,11 @@ impl Fault {
         Fault::NotReleased,
         Fault::PayloadChanged,
         Fault::OldCredentials,
+        Fault::StreamPayloadChanged,
+        Fault::StreamEndNotTold,
+        Fault::ReservationForEver,
+        Fault::PrivatePeers,
+        Fault::ClockNotFollowed,
     ];
 }
 
@@ -57,6 +72,17 @@ impl<I: Io> Service<I> for RelayService {
     ) {
         match (&mut completion, self.fault) {
             (Completion::Closed { .. }, Some(Fault::NotReleased)) => return,
+            (Completion::Ended { end, .. }, Some(Fault::StreamEndNotTold))
+                if !matches!(end, End::Paused) =>
+            {
+                return;
+            }
+            // Of what begins as data alone.
+            (Completion::Received { buffer, .. }, Some(Fault::StreamPayloadChanged))
+                if buffer.len() > 12 && buffer[0] & 0xC0 == 0x40 =>
+            {
+                buffer[11] ^= 1;
+            }
             (Completion::ReceivedFrom { buffer, .. }, Some(Fault::PayloadChanged)) => {
                 let (room, data) = buffer.with_room();
                 // Of data alone: a request would be refused.
