@@ -94,7 +94,8 @@ impl Relay {
         settings.limits = limits.clone();
         let (seed, epoch) = (settings.seed, settings.epoch);
         let turn = Server::new(config, limits, seed, epoch, unix_s);
-        let mut turn = turn.map_err(SettingsError::Config)?;
+        let (index, count) = settings.shard;
+        let mut turn = turn.map_err(SettingsError::Config)?.with_share(index, count);
         turn.handle(now, Input::WallClock { unix_s });
         Ok(Relay {
             turn,

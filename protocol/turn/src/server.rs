@@ -40,6 +40,8 @@ pub struct Server {
     /// Ports that are kept, in the order of their end.
     reservations: VecDeque<Reservation>,
     reservation_count: u64,
+    /// Which of how many servers with this seed: their tokens differ.
+    share: (u64, u64),
     connections: connect::Connections,
     indication_count: u64,
     outputs: VecDeque<Output>,
@@ -105,12 +107,21 @@ impl Server {
             table: Table::default(),
             reservations: VecDeque::new(),
             reservation_count: 0,
+            share: (0, 1),
             connections: connect::Connections::new(&seed),
             indication_count: 0,
             outputs: VecDeque::new(),
             written: Vec::new(),
             counters: Counters::default(),
         })
+    }
+
+    /// The same server as one of several with the same seed: number `index` of `count`. The tokens
+    /// of reserved ports that one gives are then nobody else's.
+    #[must_use]
+    pub fn with_share(mut self, index: u16, count: u16) -> Server {
+        self.share = (index.into(), count.into());
+        self
     }
 
     /// Takes what happened. Then [`Server::poll`] to none, before the next call: payloads that it

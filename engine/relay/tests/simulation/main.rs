@@ -19,10 +19,13 @@ use stage::Stage;
 
 const SEED_COUNT: u64 = 200;
 
+/// Seeds beyond these that found something once: two shards gave the same token.
+const SEEDS_TO_KEEP: [u64; 1] = [538];
+
 #[test]
 fn nothing_passes_that_was_not_permitted() {
     let mut seen = stage::Seen::default();
-    for seed in 0..SEED_COUNT {
+    for seed in (0..SEED_COUNT).chain(SEEDS_TO_KEEP) {
         match Stage::run(seed, None) {
             Ok(of_seed) => seen.add(&of_seed),
             Err(problem) => panic!("seed {seed}: {problem}"),

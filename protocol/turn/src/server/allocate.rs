@@ -252,7 +252,8 @@ impl Server {
             return Err(ErrorCode::INSUFFICIENT_CAPACITY);
         }
         self.reservation_count += 1;
-        let id = ReservationId(self.reservation_count);
+        let (index, count) = self.share;
+        let id = ReservationId(self.reservation_count * count + index);
         let signer = Hmac::<Sha256>::new_from_slice(&self.seed);
         let mut signer = signer.expect("HMAC takes keys of any length");
         signer.update(b"token");
