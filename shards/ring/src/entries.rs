@@ -50,13 +50,24 @@ pub(crate) fn no_delay(slot: u32) -> squeue::Entry {
     socket_option(slot, SET_SOCKET_OPTION, option, value, size_of::<i32>())
 }
 
+/// The value that lets this host and every router cut what is too long. A v4 socket with the plain
+/// one (`DONT`) is not told of what a router says of a datagram that must not be cut; with the
+/// other it is, and cuts just the same.
+pub(crate) fn cutting_allowed(family: Family) -> &'static i32 {
+    static V4: i32 = libc::IP_PMTUDISC_OMIT;
+    static V6: i32 = libc::IPV6_PMTUDISC_DONT;
+    match family {
+        Family::V4 => &V4,
+        Family::V6 => &V6,
+    }
+}
+
 /// Sets `IP_MTU_DISCOVER`, or its v6 sister.
 pub(crate) fn cutting(slot: u32, family: Family, cutting: Cutting) -> squeue::Entry {
-    static ALLOWED: i32 = libc::IP_PMTUDISC_DONT;
     static SYSTEM: i32 = libc::IP_PMTUDISC_WANT;
     static NEVER: i32 = libc::IP_PMTUDISC_DO;
     let value = match cutting {
-        Cutting::Allowed => &ALLOWED,
+        Cutting::Allowed => cutting_allowed(family),
         Cutting::System => &SYSTEM,
         Cutting::Never => &NEVER,
     };

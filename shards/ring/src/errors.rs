@@ -8,6 +8,8 @@
 //! control message   0 length  8 level  12 type  16 errno  20 origin  21 type  22 code  24 MTU …
 //! ```
 
+use std::net::SocketAddr;
+
 use io_uring::opcode;
 use io_uring::types::Fixed;
 use shards_runtime::{Completion, Icmp};
@@ -75,6 +77,7 @@ impl UringIo {
             };
             if let Some(Operation::Errors { message, .. }) = self.operations.get_mut(ticket)
                 && let (Some(token), Some((peer, icmp))) = (token, read(message))
+                && let Some(peer) = self.whole(socket, peer)
             {
                 completions.push(Completion::Icmp { token, peer, icmp });
             }
@@ -92,8 +95,21 @@ impl UringIo {
     }
 }
 
-/// What an entry of the queue says, if it is the network that says it.
-fn read(message: &Pinned) -> Option<(std::net::SocketAddr, Icmp)> {
+impl UringIo {
+    /// An address of the queue with its port, which this host's own entries lack.
+    fn whole(&self, socket: u32, peer: SocketAddr) -> Option<SocketAddr> {
+        if peer.port() != 0 {
+            return Some(peer);
+        }
+        let (_, to) = self.forwards.too_long.filter(|(its, _)| *its == socket)?;
+        (to.ip().to_canonical() == peer.ip().to_canonical()).then_some(to)
+    }
+}
+
+/// What an entry of the queue says, if it is the network that says it, or this host that knows a
+/// datagram to be too big for its way.
+fn read(message: &Pinned) -> Option<(SocketAddr, Icmp)> {
+    const SAID_HERE: u8 = 1;
     const SAID_BY_ICMP: u8 = 2;
     const SAID_BY_ICMP6: u8 = 3;
     let control = &message.control.0;
@@ -106,9 +122,18 @@ fn read(message: &Pinned) -> Option<(std::net::SocketAddr, Icmp)> {
     let (level, name) = (int(8), int(12));
     let is_error = (level, name) == (libc::SOL_IP, libc::IP_RECVERR)
         || (level, name) == (libc::SOL_IPV6, libc::IPV6_RECVERR);
-    if !is_error || !matches!(control[20], SAID_BY_ICMP | SAID_BY_ICMP6) {
+    if !is_error {
         return None;
     }
     let peer = address::read(&message.address.bytes)?;
+    if control[20] == SAID_HERE && int(16) == libc::EMSGSIZE {
+        // This host knows already what a router said before: it is told in the router's words.
+        let (kind, code) =
+            if name == libc::IP_RECVERR && level == libc::SOL_IP { (3, 4) } else { (2, 0) };
+        return Some((peer, Icmp { kind, code, data: int(24) as u32 }));
+    }
+    if !matches!(control[20], SAID_BY_ICMP | SAID_BY_ICMP6) {
+        return None;
+    }
     Some((peer, Icmp { kind: control[21], code: control[22], data: int(24) as u32 }))
 }

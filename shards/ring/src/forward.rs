@@ -9,6 +9,9 @@
 //! forward ──► group of (socket, place, size) ──emit──► submission queue ──taken──► buffers back
 //! ```
 //!
+//! What fails because of what the network said of an *earlier* datagram is handed over once more,
+//! where its buffers are still at hand.
+//!
 //! *Invariants:* the list of groups never moves, so that addresses in it may be given to the
 //! kernel. No group outlives its socket: a close emits first. A group's datagrams have one size,
 //! but for a last one that may be shorter.
@@ -51,6 +54,9 @@ pub(crate) struct Forwards {
     parts: Vec<Part>,
     /// How many groups are in the submission queue.
     emitted_count: usize,
+    /// The socket and place of the last datagram that must not be cut and was too long: what the
+    /// kernel says of it lacks the port.
+    pub(crate) too_long: Option<(u32, SocketAddr)>,
     /// Which group took the last datagram of a hash; only ever a hint.
     places: Box<[u16; PLACES_COUNT]>,
 }
@@ -62,6 +68,8 @@ struct Group {
     address_bytes: u8,
     /// Nothing may be added.
     sealed: bool,
+    /// It failed, and was handed over once more.
+    is_retried: bool,
     dont_fragment: bool,
     count: u16,
     segment_bytes: u32,
@@ -83,8 +91,13 @@ impl Forwards {
             groups: Vec::with_capacity(GROUPS_MAX),
             parts: Vec::with_capacity(PARTS_MAX),
             emitted_count: 0,
+            too_long: None,
             places: Box::new([NO_GROUP; PLACES_COUNT]),
         }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.groups.is_empty()
     }
 
     fn is_full(&self) -> bool {
@@ -131,6 +144,7 @@ impl Forwards {
             address,
             address_bytes,
             sealed: !joinable,
+            is_retried: false,
             dont_fragment,
             count: 1,
             segment_bytes: len,
@@ -167,27 +181,31 @@ impl UringIo {
     /// Puts what waits into the submission queue.
     pub(crate) fn emit_forwards(&mut self) {
         for index in self.forwards.emitted_count..self.forwards.groups.len() {
-            let entry = self.forward_entry(index);
-            let group = &self.forwards.groups[index];
-            let (slot, count, dont_fragment) = (group.socket, group.count, group.dont_fragment);
-            let name = self.name(slot);
-            let entry = self
-                .aim(slot, entry)
-                .flags(squeue::Flags::SKIP_SUCCESS)
-                .user_data(forward_user_data(name, count));
-            self.counters.forward_sends += 1;
-            if dont_fragment {
-                self.push_cutting(slot, Cutting::Never);
-            }
-            // SAFETY: buffers, address and message belong to the group, which stays where it is
-            // until the kernel has taken the entry; with MSG_DONTWAIT it is done with it then.
-            unsafe { self.kernel.push(entry) };
-            if dont_fragment {
-                let usual = self.sockets[slot as usize].fragmentable;
-                self.push_cutting(slot, if usual { Cutting::Allowed } else { Cutting::System });
-            }
+            self.emit_group(index);
         }
         self.forwards.emitted_count = self.forwards.groups.len();
+    }
+
+    fn emit_group(&mut self, index: usize) {
+        let entry = self.forward_entry(index);
+        let group = &self.forwards.groups[index];
+        let (slot, count, dont_fragment) = (group.socket, group.count, group.dont_fragment);
+        let name = self.name(slot);
+        let entry = self
+            .aim(slot, entry)
+            .flags(squeue::Flags::SKIP_SUCCESS)
+            .user_data(forward_user_data(name, count, index as u8));
+        self.counters.forward_sends += 1;
+        if dont_fragment {
+            self.push_cutting(slot, Cutting::Never);
+        }
+        // SAFETY: buffers, address and message belong to the group, which stays where it is until
+        // the kernel has taken the entry; with MSG_DONTWAIT it is done with it then.
+        unsafe { self.kernel.push(entry) };
+        if dont_fragment {
+            let usual = self.sockets[slot as usize].fragmentable;
+            self.push_cutting(slot, if usual { Cutting::Allowed } else { Cutting::System });
+        }
     }
 
     /// Gives back the buffers of what the kernel has taken; it has taken all.
@@ -212,9 +230,25 @@ impl UringIo {
     pub(crate) fn on_forward_failed(&mut self, event: Event) {
         let name = Socket(event.user_data as u32);
         let count = u64::from((event.user_data >> 32) as u16);
+        let slot = self.slot(name);
+        let code = -event.result;
+        let index = usize::from((event.user_data >> 48) as u8);
+        if code == libc::EMSGSIZE
+            && let Some(group) = self.forwards.groups.get(index)
+            && group.dont_fragment
+        {
+            self.forwards.too_long = Some((group.socket, group.to));
+        }
+        if let Some(slot) = slot
+            && self.sockets[slot as usize].reports_icmp
+            && is_from_network(code)
+            && self.retry_group(index, slot)
+        {
+            return self.read_errors(slot);
+        }
         self.counters.forwards_failed += count;
-        let Some(slot) = self.slot(name) else { return };
-        match -event.result {
+        let Some(slot) = slot else { return };
+        match code {
             // This way does not take joined ones: too long for it, or a device without checksums.
             libc::EMSGSIZE | libc::EINVAL | libc::EIO if count > 1 => {
                 self.sockets[slot as usize].joins = false;
@@ -224,6 +258,23 @@ impl UringIo {
             }
             _ => {}
         }
+    }
+
+    /// Hands a group over once more: what made it fail may be what the network said of an earlier
+    /// datagram of its socket, which the kernel tells to whoever sends next. False where its
+    /// buffers have been given back, or it has failed twice.
+    fn retry_group(&mut self, index: usize, slot: u32) -> bool {
+        let is_there = index < self.forwards.emitted_count;
+        let group = self.forwards.groups.get_mut(index).filter(|_| is_there);
+        let Some(group) = group.filter(|group| group.socket == slot && !group.is_retried) else {
+            return false;
+        };
+        group.is_retried = true;
+        if let Some(message) = group.message.take() {
+            self.operations.recycle(message);
+        }
+        self.emit_group(index);
+        true
     }
 
     fn forward_entry(&mut self, index: usize) -> squeue::Entry {
@@ -301,8 +352,8 @@ pub(crate) fn is_from_network(code: i32) -> bool {
     )
 }
 
-fn forward_user_data(name: Socket, count: u16) -> u64 {
-    user_data::FORWARD | u64::from(count) << 32 | u64::from(name.0)
+fn forward_user_data(name: Socket, count: u16, group: u8) -> u64 {
+    user_data::FORWARD | u64::from(group) << 48 | u64::from(count) << 32 | u64::from(name.0)
 }
 
 /// Where the table of groups holds a socket's datagrams to one place.
@@ -318,4 +369,5 @@ fn place(socket: u32, to: &SocketAddr) -> usize {
     (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 55) as usize
 }
 
+const _: () = assert!(GROUPS_MAX == 1 << 8, "an event names its group in eight bits");
 const _: () = assert!(PLACES_COUNT == 1 << 9, "the hash keeps nine bits");

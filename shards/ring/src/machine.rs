@@ -87,6 +87,8 @@ pub struct UringIo {
     /// Taken and not dealt with, from `events_at` on.
     pub(crate) events: Vec<Event>,
     events_at: usize,
+    /// Up to here they were looked at for prompt sends that failed.
+    looked_at: usize,
     now: Instant,
     wall_clock: Duration,
     group: RingGroup,
@@ -150,6 +152,7 @@ impl UringIo {
             crowded_until: clock::now(),
             events: Vec::with_capacity(COMPLETIONS_PER_WAIT_MAX),
             events_at: 0,
+            looked_at: 0,
             now: clock::now(),
             wall_clock: clock::wall_clock(),
             group,
@@ -244,10 +247,12 @@ impl UringIo {
         let (mut events, mut completions) = (Vec::new(), Vec::new());
         let outcome = self.kernel.install(file.as_fd(), &mut events);
         for event in events {
-            if event.user_data >> 56 == user_data::PROMPT >> 56 {
-                self.on_prompt_failed(event, &mut completions);
-            } else {
-                self.rung |= self.complete(event, &mut completions);
+            match event.user_data >> 56 {
+                kind if kind == user_data::PROMPT >> 56 => {
+                    self.on_prompt_failed(event, &mut completions);
+                }
+                kind if kind == user_data::FORWARD >> 56 => self.on_forward_failed(event),
+                _ => self.rung |= self.complete(event, &mut completions),
             }
         }
         self.ready.extend(completions);
@@ -277,11 +282,8 @@ impl UringIo {
             _ => {}
         }
         match event.user_data >> 56 {
-            kind if kind == user_data::FORWARD >> 56 => {
-                self.on_forward_failed(event);
-                return false;
-            }
-            // Dealt with when it was taken.
+            // Dealt with when they were taken.
+            kind if kind == user_data::FORWARD >> 56 => return false,
             kind if kind == user_data::PROMPT >> 56 => return false,
             _ => {}
         }
@@ -321,13 +323,38 @@ impl UringIo {
     /// sends of which nothing was heard are sent.
     fn take_events(&mut self, completions: &mut Vec<Completion<Buffer>>) -> bool {
         let is_handed_over = self.kernel.is_handed_over();
-        let before = self.events.len();
-        self.kernel.take(&mut self.events);
+        self.take_failed_forwards();
+        let before = std::mem::replace(&mut self.looked_at, self.events.len());
         if self.prompts.is_empty() {
             return false;
         }
         self.look_for_failed(before, completions);
         is_handed_over && self.kernel.has_told_all()
+    }
+
+    /// Takes all events, and deals with the forwards among them that failed, while their buffers
+    /// are still at hand.
+    fn take_failed_forwards(&mut self) {
+        let before = self.events.len();
+        self.kernel.take(&mut self.events);
+        if self.counters.forwards == 0 {
+            return;
+        }
+        for at in before..self.events.len() {
+            let event = self.events[at];
+            if event.user_data >> 56 == user_data::FORWARD >> 56 {
+                self.on_forward_failed(event);
+            }
+        }
+    }
+
+    /// Gives back what the kernel needed only until it had taken the entries, but for what failed
+    /// and is handed over once more.
+    fn release_taken(&mut self) {
+        if !self.forwards.is_empty() {
+            self.take_failed_forwards();
+        }
+        self.release_staged();
     }
 
     /// Deals with events until there are none or there is no more room.
@@ -344,6 +371,7 @@ impl UringIo {
             rung |= self.complete(event, completions);
         }
         self.events.drain(..self.events_at);
+        self.looked_at -= self.events_at;
         self.events_at = 0;
         // An event may bring two completions: the last bytes, and that they were the last.
         let at_most = (start + COMPLETIONS_PER_WAIT_MAX).min(completions.len());
@@ -417,7 +445,7 @@ impl Io for UringIo {
         if self.datagram_pool.is_low() {
             // What is received while this sleeps needs the buffers that wait to be sent.
             self.kernel.submit();
-            self.release_staged();
+            self.release_taken();
         }
         let confirms = self.take_events(completions);
         self.arm_held(false);
@@ -473,7 +501,7 @@ impl Io for UringIo {
     fn flush(&mut self) {
         self.emit_forwards();
         self.kernel.submit();
-        self.release_staged();
+        self.release_taken();
     }
 
     fn doorbell(&mut self, sibling: ShardId) {

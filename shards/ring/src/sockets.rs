@@ -233,7 +233,7 @@ fn set_datagram_options(socket: &OwnedFd, family: Family, options: BindOptions) 
         }
     }
     if options.fragmentable {
-        set(socket, entries::mtu_discover(family), libc::IP_PMTUDISC_DONT)?;
+        set(socket, entries::mtu_discover(family), *entries::cutting_allowed(family))?;
     }
     if options.reports_icmp {
         let option = match family {

@@ -19,7 +19,10 @@ impl Drop for UringIo {
     /// sockets and the buffers out of the ring, which itself lives on for its group.
     fn drop(&mut self) {
         let give_up_at = clock::now() + DROP_WAIT_MAX;
-        let mut events = Vec::new();
+        let mut events = std::mem::take(&mut self.events);
+        for event in events.drain(..) {
+            self.forget(event);
+        }
         while self.operations.in_flight_count() > 0 && clock::now() < give_up_at {
             let entry = opcode::AsyncCancel2::new(CancelBuilder::any().all()).build();
             // SAFETY: the entry names no memory.

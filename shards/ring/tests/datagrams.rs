@@ -255,6 +255,44 @@ fn datagram_sockets_overflow_the_table() {
 }
 
 #[test]
+fn what_the_network_says_of_one_peer_costs_another_nothing() {
+    let options = BindOptions { reports_icmp: true, ..BindOptions::default() };
+    let mut io = open(small());
+    let (socket, address) = io.bind(local(), options).unwrap();
+    io.submit(token(1), Op::RecvFrom(socket));
+    let gone = client("127.0.0.1:0").local_addr().unwrap();
+    let there = client("127.0.0.1:0");
+    let mut room = [0; 16];
+    for round in 0..50_u8 {
+        let buffers = [(); 2].map(|()| {
+            there.send_to(&[round], address).unwrap();
+            let buffer = wait_for(&mut io, |completion| match completion {
+                Completion::ReceivedFrom { buffer, .. } => Some(buffer),
+                _ => None,
+            });
+            buffer.expect("a datagram")
+        });
+        // One is to go where nobody is, and the next, behind it, to somebody.
+        for (to, buffer) in [gone, there.local_addr().unwrap()].into_iter().zip(buffers) {
+            io.forward(Forward { socket, to, buffer, dont_fragment: false });
+        }
+        if round % 2 == 0 {
+            // As at the end of a tick: handed over, and only later looked at.
+            io.flush();
+        }
+        wait_for(&mut io, |completion| match completion {
+            Completion::Icmp { peer, .. } => (peer == gone).then_some(()),
+            _ => None,
+        })
+        .expect("nobody is there");
+        assert_eq!(there.recv(&mut room).unwrap(), 1, "round {round}");
+        assert_eq!(room[0], round);
+    }
+    close(&mut io, socket);
+    assert_eq!(io.counters().operations_in_flight, 0);
+}
+
+#[test]
 fn an_unreachable_peer_does_not_end_receiving() {
     let (mut io, socket, address) = bound(small(), local());
     let gone = client("127.0.0.1:0").local_addr().unwrap();

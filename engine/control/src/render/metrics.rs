@@ -80,7 +80,7 @@ fn control_families(view: &View, page: &mut Page) {
 
 fn shard_families(shards: &[ShardStats], page: &mut Page) {
     type Of = fn(&ShardStats) -> u64;
-    let families: [(&str, Kind, &str, Of); 9] = [
+    let families: [(&str, Kind, &str, Of); 12] = [
         ("shard_clients", Kind::Gauge, "Connections now.", |s| s.clients_count),
         ("shard_listeners", Kind::Gauge, "Listeners now.", |s| s.listeners_count),
         ("shard_sources", Kind::Gauge, "Sources now.", |s| s.sources_count),
@@ -98,6 +98,24 @@ fn shard_families(shards: &[ShardStats], page: &mut Page) {
             Kind::Counter,
             "Sends that the kernel took only in part and that were continued.",
             |s| s.io.sends_continued,
+        ),
+        (
+            "shard_io_forwards_total",
+            Kind::Counter,
+            "Datagrams that were sent on from the buffer they came in.",
+            |s| s.io.forwards,
+        ),
+        (
+            "shard_io_forwards_failed_total",
+            Kind::Counter,
+            "Of these, those that the kernel did not take: a full socket, or no way to there.",
+            |s| s.io.forwards_failed,
+        ),
+        (
+            "shard_io_datagrams_overflowed_total",
+            Kind::Counter,
+            "Datagrams that found the queue of their socket full.",
+            |s| s.io.datagrams_overflowed,
         ),
         ("shard_io_operations_in_flight", Kind::Gauge, "Operations in flight now.", |s| {
             s.io.operations_in_flight

@@ -42,4 +42,5 @@ mod titles;
 mod tls;
 mod transcript;
 mod turn;
+mod turn_network;
 mod web;
