@@ -46,7 +46,7 @@ function Facts({ of }: { of: Status }) {
       <Fact name="Signalling" value={link} state={isOnline.value ? 'ok' : 'degraded'} />
       {of.startedAtMs !== null && <Fact name="Up for" value={age(Date.now() - of.startedAtMs)} />}
       {of.counts.map(({ name, value }) => <Fact key={name} name={name} value={value} />)}
-      <Fact name="Version" value={[of.server, of.version].filter(Boolean).join(' · ') || '–'} />
+      <Fact name="Version" value={of.server.includes(of.version) ? of.server || '–' : `${of.server} · ${of.version}`} />
     </dl>
   );
 }

@@ -1,0 +1,71 @@
+// The pages as the server has them in it, with its own signalling and media.
+
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import type { Browser } from 'playwright-core';
+
+import { DESK, frames, launch, person, shot, until } from './browser';
+import type { Person } from './browser';
+import { Skywave } from './server';
+
+let browser: Browser;
+let server: Skywave;
+let people: Person[] = [];
+
+beforeAll(async () => {
+  browser = await launch();
+  server = new Skywave();
+  await server.start();
+});
+afterAll(async () => {
+  await browser?.close();
+  await server?.stop();
+});
+afterEach(async ({ task }) => {
+  for (const { context } of people) await context.close();
+  people = [];
+  if (task.result?.state === 'fail') console.log(server.log.split('\n').slice(-40).join('\n'));
+});
+
+async function come(name: string, path = '/'): Promise<Person> {
+  const someone = await person(browser, server.url + path, { name, viewport: DESK });
+  people.push(someone);
+  return someone;
+}
+
+function noComplaints(): void {
+  for (const { complaints } of people) expect(complaints).toEqual([]);
+}
+
+describe('at the server itself', () => {
+  test('two people see each other and the server’s own peer, and call', async () => {
+    const ann = await come('Ann');
+    const bob = await come('Bob');
+    await ann.page.locator('[data-peer=icey]').waitFor();
+    await ann.page.getByRole('button', { name: 'Call Bob' }).click();
+    await bob.page.getByRole('button', { name: 'Accept' }).click();
+    for (const { page } of [ann, bob]) {
+      await page.locator('.stage[data-state=active]').waitFor();
+      await until('pictures are shown', () => frames(page), ({ count }) => count > 10);
+    }
+    await ann.page.getByRole('button', { name: 'Hang up' }).click();
+    await bob.page.getByText('the other side hung up').waitFor();
+    noComplaints();
+  });
+
+  test('a server that dies and comes back is found again', async () => {
+    const ann = await come('Ann');
+    await ann.page.getByText('you', { exact: true }).waitFor();
+    await server.restart();
+    await ann.page.getByText('Reconnecting.').waitFor({ state: 'detached' });
+    await ann.page.getByText('you', { exact: true }).waitFor();
+    noComplaints();
+  });
+
+  test('the status is this server’s', async () => {
+    const ann = await come('Ann', '/app/status');
+    await ann.page.getByText('online as Ann').waitFor();
+    await ann.page.getByText(/Skywave\/\d/).waitFor();
+    await shot(ann.page, 'server-status-desk-light');
+    noComplaints();
+  });
+});
