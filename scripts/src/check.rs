@@ -154,8 +154,8 @@ fn test(arguments: &[String]) -> Result<Outcome> {
     })
 }
 
-/// The pages for browsers: their types, their modules alone, and the built pages in Chromium, at the
-/// signalling example and at the server.
+/// The pages for browsers: their types, their modules alone, and the built pages in Chromium, at
+/// the signalling example and at the server.
 fn web(_: &[String]) -> Result<Outcome> {
     let mut sum = Outcome { passed_count: 0, failed_count: 0 };
     for script in ["check", "build"] {
