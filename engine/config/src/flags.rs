@@ -107,7 +107,7 @@ enum Shape {
     Numbers(&'static str),
 }
 
-const FLAGS: [Flag; 17] = [
+const FLAGS: [Flag; 19] = [
     Flag { name: "--listen", shape: Shape::Text("ADDR"), key: ("listen", "address") },
     Flag {
         name: "--source-password",
@@ -132,6 +132,8 @@ const FLAGS: [Flag; 17] = [
     Flag { name: "--turn-allow-peer", shape: Shape::Texts("CIDR"), key: ("turn", "allow_peers") },
     Flag { name: "--rtc", shape: Shape::Texts("ADDR"), key: ("rtc", "listen") },
     Flag { name: "--rtc-external", shape: Shape::Texts("IP"), key: ("rtc", "external") },
+    Flag { name: "--stream", shape: Shape::Texts("NAME=SOURCE"), key: ("workers", "sources") },
+    Flag { name: "--record-dir", shape: Shape::Text("DIR"), key: ("workers", "record_dir") },
     Flag { name: "--token", shape: Shape::Texts("TOKEN"), key: ("auth", "tokens") },
 ];
 
@@ -309,7 +311,7 @@ fn help() -> String {
     }
     out.push_str(
         "\n--listen may be given several times, and the flags of turn but --turn-ports,\n\
-         of rtc, and --token too.\n\
+         of rtc, --stream and --token too.\n\
          --print-default-config shows every key.\n",
     );
     out

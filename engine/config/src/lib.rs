@@ -31,6 +31,7 @@ mod setting;
 mod symple;
 mod turn;
 mod types;
+mod workers;
 
 #[cfg(test)]
 mod tests;
@@ -48,6 +49,7 @@ pub use sections::{Credentials, Demo, Http, Listen, Log, Server, Shards, Tls};
 pub use symple::Symple;
 pub use turn::{TURN_DATAGRAM_BUFFERS_COUNT, Turn};
 pub use types::{Cidr, Level, Secret};
+pub use workers::Workers;
 
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +82,8 @@ pub struct Config {
     pub rtc: Rtc,
     /// `[[stream]]`: the configured streams of WebRTC.
     pub streams: Vec<Stream>,
+    /// `[workers]`: processes that open sources and record.
+    pub workers: Workers,
     /// `[log]`: what is written down.
     pub log: Log,
     /// `[demo]`: a stream without an encoder.
@@ -103,6 +107,7 @@ impl Default for Config {
             symple: Symple::default(),
             rtc: Rtc::default(),
             streams: Vec::new(),
+            workers: Workers::default(),
             log: Log::default(),
             demo: Demo::default(),
         }
@@ -154,6 +159,7 @@ impl Config {
         walker.section(Symple::NAME, |config| &mut config.symple);
         walker.section(Rtc::NAME, |config| &mut config.rtc);
         walker.list(|config| &mut config.streams, |_| Stream::default());
+        walker.section(Workers::NAME, |config| &mut config.workers);
         walker.section(Log::NAME, |config| &mut config.log);
         walker.section(Demo::NAME, |config| &mut config.demo);
     }

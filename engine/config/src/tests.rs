@@ -66,6 +66,8 @@ fn every_key_of_the_sample_is_accepted_and_every_default_is_what_it_says() {
         "turn.alternate_server",
         "turn.allocation_bytes_per_s",
         "turn.user_bytes_per_s",
+        "workers.program",
+        "workers.record_dir",
     ];
     let is_expected = |key: &&str| {
         unset.contains(key)

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use engine_relay::Relay;
 use engine_rtc::Rtc;
+use engine_workers::Bridge;
 use shards_runtime::{
     BindOptions, Completion, Context, Io, Op, Service, ShardId, Slab, Socket, Token,
 };
@@ -110,6 +111,7 @@ pub struct Node {
     pub(crate) websockets_count: u64,
     pub(crate) websockets_due: VecDeque<Token>,
     pub(crate) rtc: Option<Rtc>,
+    pub(crate) workers: Option<Bridge>,
     pub(crate) acceptors: Vec<(Acceptor, Option<Socket>)>,
     /// When to offer subscribers again what found their queues full.
     pub(crate) publish_again_at: Option<Instant>,
@@ -163,6 +165,7 @@ impl Node {
             websockets_count: 0,
             websockets_due: VecDeque::new(),
             rtc: None,
+            workers: None,
             acceptors: acceptors.into_iter().map(|acceptor| (acceptor, None)).collect(),
             publish_again_at: None,
             housekeeping_at: now + HOUSEKEEPING,
@@ -253,6 +256,9 @@ impl<I: Io> Service<I> for Node {
         if let Some(rtc) = self.rtc.as_mut().filter(|_| Rtc::owns(completion.token())) {
             return rtc.on_completion(cx, completion);
         }
+        if let Some(workers) = self.workers.as_mut().filter(|_| Bridge::owns(completion.token())) {
+            return workers.on_completion(cx, completion);
+        }
         match completion {
             Completion::Accepted { token, socket, peer } => {
                 let number = Self::acceptor_number(token).expect("an acceptor's token");
@@ -314,6 +320,7 @@ impl<I: Io> Service<I> for Node {
             self.turn.as_ref().and_then(Relay::deadline),
             self.signalling.as_ref().and_then(|it| it.server.deadline()),
             self.rtc.as_ref().and_then(Rtc::deadline),
+            self.workers.as_ref().and_then(Bridge::deadline),
         ]
         .into_iter()
         .flatten()

@@ -7,6 +7,7 @@ use std::time::Instant;
 use engine_config::Config;
 use engine_rtc::whip::{self, Request, Wish};
 use engine_rtc::{Asker, End, Ended, Letter, Open, Outcome, Role, Row, Rtc, SessionId, Settings};
+use engine_workers::Bridge;
 use protocol_http::Status;
 use protocol_icy::{AccessLine, access_line};
 use protocol_turn::timed_credential;
@@ -30,6 +31,13 @@ impl Node {
     #[must_use]
     pub fn with_rtc(mut self, settings: Option<&Settings>, now: Instant) -> Node {
         self.rtc = settings.map(|settings| Rtc::new(settings, now));
+        self
+    }
+
+    /// The same node with worker processes, whose media are streams of WebRTC.
+    #[must_use]
+    pub fn with_workers(mut self, workers: Option<Bridge>) -> Node {
+        self.workers = workers;
         self
     }
 
@@ -105,6 +113,12 @@ impl Node {
     pub(crate) fn end_rtc_tick<I: Io>(&mut self, cx: &mut Context<'_, I, Message>) {
         let Some(rtc) = &mut self.rtc else { return };
         rtc.on_tick_end(cx);
+        if let Some(workers) = &mut self.workers {
+            workers.on_tick_end(cx, rtc);
+            for notice in workers.take_notices() {
+                tracing::info!(stream = notice.stream, event = ?notice.event, "a worker tells");
+            }
+        }
         let (outcomes, ended) = (rtc.take_outcomes(), rtc.take_ended());
         for (asker, outcome) in outcomes {
             let Asker::Connection(token) = asker else { continue };

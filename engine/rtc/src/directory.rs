@@ -162,6 +162,12 @@ impl Directory {
         self.forget_unused(name);
     }
 
+    /// The names of streams that somebody publishes.
+    pub(crate) fn live_names(&self) -> impl Iterator<Item = &Name> {
+        let is_live = |(_, stream): &(&Name, &Stream)| stream.source.is_some();
+        self.streams.iter().filter(is_live).map(|(name, _)| name)
+    }
+
     /// Streams that somebody publishes or follows.
     pub(crate) fn streams_count(&self) -> usize {
         self.streams.len()

@@ -17,6 +17,7 @@ use crate::directory::{Directory, Name};
 use crate::entry::Entry;
 use crate::ids::{Names, SessionId};
 use crate::letter::{Letter, Path};
+use crate::local::Locals;
 use crate::settings::Settings;
 use crate::stats::{End, Ended, Row, Stats};
 use crate::streams::{Feed, Watched};
@@ -89,6 +90,7 @@ pub struct Rtc {
     pub(crate) connections: Slab<Connection>,
     pub(crate) connection_of: Table<Path, Token>,
     pub(crate) asks: Asks,
+    pub(crate) locals: Locals,
     pub(crate) to_self: VecDeque<Letter>,
     pub(crate) stats: Stats,
     pub(crate) ended: Vec<Ended>,
@@ -124,6 +126,7 @@ impl Rtc {
             connections: Slab::new(rtc.sessions_per_shard_max),
             connection_of: Table::default(),
             asks: Asks::default(),
+            locals: Locals::default(),
             to_self: VecDeque::new(),
             stats: Stats::default(),
             ended: Vec::new(),
@@ -344,6 +347,7 @@ impl Rtc {
                 }
             }
         }
+        stats.publishers_count += self.locals.publishers_count();
         stats.streams_count = self.directory.live_count();
         stats.streams_known_count = self.directory.streams_count();
         stats.connections_count = self.connections.len();

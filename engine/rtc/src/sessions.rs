@@ -317,6 +317,7 @@ impl Rtc {
         session: SessionId,
         end: End,
     ) {
+        self.local_lost(session);
         match self.by_id.get(&session).copied() {
             Some(Place::Here(token)) => self.end(cx.now(), token, end),
             Some(Place::At(at)) if at != self.me => self.post(cx, at, Letter::End(session, end)),

@@ -24,6 +24,7 @@ use crate::directory::{Claim, Granted, Name, Source, Word, home_of};
 use crate::entry::Entry;
 use crate::ids::SessionId;
 use crate::letter::{Batch, Letter};
+use crate::local::Locals;
 use crate::rtc::{Place, Rtc};
 use crate::stats::End;
 use crate::viewing::Kept;
@@ -50,7 +51,26 @@ pub(crate) struct Feed {
     /// Where they come from.
     at: ShardId,
     kept: Vec<Kept>,
-    viewers: BTreeSet<u64>,
+    pub(crate) viewers: BTreeSet<u64>,
+}
+
+impl Feed {
+    /// One of which nothing is known yet.
+    pub(crate) fn new(at: ShardId) -> Feed {
+        Feed { at, kept: Vec::new(), viewers: BTreeSet::new() }
+    }
+
+    /// What its publisher sends.
+    pub(crate) fn tracks(&self) -> impl Iterator<Item = &TrackInfo> {
+        self.kept.iter().map(|kept| &kept.info)
+    }
+
+    /// Somebody needs to see all of it.
+    pub(crate) fn want_keyframes(&mut self) {
+        for kept in &mut self.kept {
+            kept.track.want_keyframe(None);
+        }
+    }
 }
 
 impl Rtc {
@@ -79,6 +99,9 @@ impl Rtc {
         session: SessionId,
         granted: Granted,
     ) {
+        if self.locals.has_publisher(session) {
+            return self.local_claimed(cx, session, granted);
+        }
         if !self.asks.claimed(session, granted) {
             self.end_wherever(cx, session, End::Refused);
         }
@@ -155,6 +178,9 @@ impl Rtc {
         from: ShardId,
         session: SessionId,
     ) {
+        if let Some(tracks) = self.local_subscribed(from, session) {
+            return self.post(cx, from, Letter::Tracks { session, tracks });
+        }
         let Some(Place::Here(token)) = self.by_id.get(&session).copied() else { return };
         let Some(entry) = self.sessions.get_mut(token) else { return };
         let subscribers = &mut entry.publishing.subscribers;
@@ -166,6 +192,7 @@ impl Rtc {
     }
 
     pub(crate) fn unsubscribed(&mut self, from: ShardId, session: SessionId) {
+        self.local_unsubscribed(from, session);
         let Some(Place::Here(token)) = self.by_id.get(&session).copied() else { return };
         if let Some(entry) = self.sessions.get_mut(token) {
             entry.publishing.subscribers.retain(|subscriber| subscriber.shard != from);
@@ -204,6 +231,9 @@ impl Rtc {
         track: TrackId,
         rid: Option<Rid>,
     ) {
+        if self.locals.has_publisher(session) {
+            return self.local_keyframe_wanted(now, session, track);
+        }
         let interval = self.keyframe_interval();
         let Some(Place::Here(token)) = self.by_id.get(&session).copied() else { return };
         let Some(entry) = self.sessions.get_mut(token) else { return };
@@ -219,6 +249,7 @@ impl Rtc {
         &mut self,
         cx: &mut Context<'_, I, M>,
     ) {
+        self.flush_local_batches(cx);
         for token in std::mem::take(&mut self.flowing) {
             let Some(entry) = self.sessions.get_mut(token) else { continue };
             let packets = std::mem::take(&mut entry.publishing.batch);
@@ -305,7 +336,7 @@ impl Rtc {
     }
 
     /// A viewer is connected.
-    fn watch<I: Io, M: Send + From<Letter>>(
+    pub(crate) fn watch<I: Io, M: Send + From<Letter>>(
         &mut self,
         cx: &mut Context<'_, I, M>,
         token: Token,
@@ -322,6 +353,9 @@ impl Rtc {
     fn attach<I: Io, M: Send + From<Letter>>(&mut self, cx: &mut Context<'_, I, M>, token: Token) {
         let now = cx.now();
         let number = crate::rtc::number_of(token);
+        if let Some(tap) = Locals::tap_of(number) {
+            return self.attach_tap(cx, tap);
+        }
         let Some(entry) = self.sessions.get(token) else { return };
         let source = self.source_of(&entry.name);
         let before = entry.viewing.fed_by;
@@ -339,7 +373,7 @@ impl Rtc {
         let mut is_new = false;
         self.feeds.entry(source.session).or_insert_with(|| {
             is_new = true;
-            Feed { at: source.at, kept: Vec::new(), viewers: BTreeSet::new() }
+            Feed::new(source.at)
         });
         if is_new {
             self.post(cx, source.at, Letter::Subscribe(source.session));
@@ -465,6 +499,9 @@ impl Rtc {
             }
             for number in viewers.iter() {
                 let Some(entry) = self.sessions.get_mut(crate::rtc::token_of(*number)) else {
+                    if let Some(tap) = Locals::tap_of(*number) {
+                        self.locals.give(tap, *track, packet);
+                    }
                     continue;
                 };
                 let Entry { viewing, session, .. } = &mut **entry;
@@ -507,7 +544,7 @@ impl Rtc {
     }
 
     /// Asks a publisher for the keyframes that viewers here need, many as one.
-    fn ask_for_keyframes<I: Io, M: Send + From<Letter>>(
+    pub(crate) fn ask_for_keyframes<I: Io, M: Send + From<Letter>>(
         &mut self,
         cx: &mut Context<'_, I, M>,
         session: SessionId,

@@ -8,6 +8,7 @@ mod rtc;
 mod run;
 mod tls;
 mod turn;
+mod workers;
 
 use std::process::ExitCode;
 

@@ -37,6 +37,13 @@ pub fn probe_addresses(rtc: &Rtc) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Says where WebRTC is.
+pub fn tell(rtc: &Rtc) {
+    if rtc.is_wanted() {
+        tracing::info!(listen = ?rtc.listen, announced = ?rtc.announced(), "WebRTC");
+    }
+}
+
 /// Whether WebRTC starts.
 pub fn state(rtc: &Rtc) -> String {
     if !rtc.is_wanted() {

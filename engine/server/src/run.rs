@@ -50,6 +50,7 @@ pub fn run(mut config: Config) -> anyhow::Result<()> {
     let control = Control::new(Arc::clone(&config), setup, now()).with_tls(tls.clone());
     let snapshot = control.first_snapshot();
 
+    let (supervisor, desks) = crate::workers::start(&config, shards_count)?;
     let group = RingGroup::new(shards_count + 1)?;
     let mut ports = mesh::<Message>(shards_count + 1, config.limits.mesh_queue_messages as usize);
     let control_port = ports.pop().expect("control is the last participant");
@@ -65,6 +66,7 @@ pub fn run(mut config: Config) -> anyhow::Result<()> {
         let (shard_config, tls_of_shards) = (Arc::clone(&config), tls.clone());
         let turn_seed = crate::turn::seed(shards_count, now(), unix_time());
         let rtc = crate::rtc::settings(&config, shards_count, unix_time())?;
+        let bridges = Mutex::new(crate::workers::bridges(&config, shards_count, desks));
         Shards::start(&placement, move |shard| {
             let io = group.open(shard, ring_config.clone())?;
             let (port, log) = parts.lock().expect("nobody panics here")[shard.index()]
@@ -78,7 +80,8 @@ pub fn run(mut config: Config) -> anyhow::Result<()> {
             let signalling = signalling.map_err(std::io::Error::other)?;
             let node = node.with_turn(relay).with_signalling(signalling);
             let rtc = rtc.as_ref().map(|rtc| rtc.of_shard(shard.0));
-            let node = node.with_rtc(rtc.as_ref(), now());
+            let bridge = bridges.lock().expect("nobody panics here")[shard.index()].take();
+            let node = node.with_rtc(rtc.as_ref(), now()).with_workers(bridge);
             Ok(Shard::new(io, port, node))
         })?
     };
@@ -94,10 +97,7 @@ pub fn run(mut config: Config) -> anyhow::Result<()> {
     if config.turn.starts() {
         tracing::info!(listen = ?config.turn.listen, tls = ?config.turn.listen_tls, "TURN");
     }
-    if config.rtc.is_wanted() {
-        let announced = config.rtc.announced();
-        tracing::info!(listen = ?config.rtc.listen, ?announced, "WebRTC");
-    }
+    crate::rtc::tell(&config.rtc);
     let demo = start_demo(&config)?;
 
     wait_for_signals(&config, seed, tls.as_deref(), &storage, |command| {
@@ -109,6 +109,9 @@ pub fn run(mut config: Config) -> anyhow::Result<()> {
         demo.stop();
     }
     shards.join();
+    if let Some(supervisor) = supervisor {
+        supervisor.stop();
+    }
     control_thread.join().map_err(|_| anyhow::anyhow!("the control plane panicked"))?;
     if let Some((storage, _)) = storage {
         storage.stop();

@@ -14,12 +14,17 @@
 //! doubles up to a bound. A worker that ended with its work done, or that refused it, is not
 //! started again.
 //!
+//! A [`Bridge`] joins a desk to WebRTC's driver (`engine-rtc`): what a worker sends is published,
+//! and what is published is recorded.
+//!
 //! *Invariants:* nothing on a shard waits for a process. A worker dies when its link closes, so
 //! that none outlives its shard. What waits is bounded: orders, arrivals, words, and bytes to each
 //! worker.
 
+mod bridge;
 mod desk;
 mod supervisor;
 
+pub use bridge::{Bridge, Notice, Plan, Recorded};
 pub use desk::{Desk, Stats, WORKERS_MAX, Word, WorkerId};
 pub use supervisor::{Departure, Supervisor, SupervisorSettings};

@@ -1,0 +1,86 @@
+//! `[workers]`: processes that open sources and write recordings.
+
+use std::path::PathBuf;
+
+use crate::define::keys;
+use crate::rtc::stream_name;
+
+keys! {
+    /// Worker processes (`skywave-worker`, with FFmpeg): they open sources, whose media become
+    /// streams of WebRTC, and record streams. They run only where `sources` or `record_dir` are
+    /// set and `rtc.listen` names an address.
+    pub struct Workers in "workers" {
+        /// The program. Not set: `skywave-worker` beside the server's own.
+        program: Option<PathBuf> = None, example("\"/usr/lib/skywave/skywave-worker\""), restart();
+
+        /// Sources that become streams, each `NAME=SOURCE`. A source is a file, which repeats, a
+        /// URL such as `rtsp://…`, or a device such as `/dev/video0`. It is opened once, whoever
+        /// watches.
+        sources: Vec<String> = Vec::new(), example("[\"door=rtsp://camera/1\"]"), restart(),
+            check(|workers| check_sources(&workers.sources));
+
+        /// The folder of recordings. Not set: nothing is recorded.
+        record_dir: Option<PathBuf> = None, example("\"/var/lib/skywave/recordings\""), restart();
+
+        /// Only these streams are recorded. Empty: all that are published.
+        record_streams: Vec<String> = Vec::new(), example("[\"stage\"]"), restart(),
+            check(|workers| workers.record_streams.iter().try_for_each(|it| stream_name(it)));
+
+        /// A recording ends and another one begins after so long, in seconds. 0: never.
+        record_rotate_s: u64 = 3_600, within(0, 31_536_000), restart();
+
+        /// A recording ends and another one begins at so many bytes. 0: never.
+        record_rotate_bytes: u64 = 0, within(0, 1_000_000_000_000_000), restart();
+
+        /// Recordings older than this are removed, in seconds. 0: never.
+        record_keep_s: u64 = 0, within(0, 3_153_600_000), restart();
+
+        /// The oldest recordings of a stream are removed beyond so many bytes. 0: never.
+        record_keep_bytes: u64 = 0, within(0, 1_000_000_000_000_000), restart();
+
+        /// Whether motion is looked for in the pictures of sources.
+        motion: bool = false, restart();
+
+        /// Whether voice is listened for in the sound of sources.
+        voice: bool = false, restart();
+    }
+}
+
+impl Workers {
+    /// Whether there is any work.
+    pub fn is_wanted(&self) -> bool {
+        !self.sources.is_empty() || self.record_dir.is_some()
+    }
+
+    /// The sources, each with its stream's name.
+    pub fn named_sources(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.sources.iter().filter_map(|text| text.split_once('='))
+    }
+}
+
+fn check_sources(sources: &[String]) -> Result<(), String> {
+    for text in sources {
+        match text.split_once('=') {
+            Some((name, source)) if !source.is_empty() => stream_name(name)?,
+            _ => return Err(format!("expected NAME=SOURCE, found {text:?}")),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_has_a_name_and_may_have_more_equals_signs() {
+        let sources = vec!["door=rtsp://camera/1?a=b".to_owned()];
+        assert_eq!(check_sources(&sources), Ok(()));
+        let workers = Workers { sources, ..Workers::default() };
+        let named: Vec<_> = workers.named_sources().collect();
+        assert_eq!(named, [("door", "rtsp://camera/1?a=b")]);
+        for bad in ["door", "door=", "=x", "a/b=x"] {
+            assert!(check_sources(&[bad.to_owned()]).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Worker processes: where their program is, and which shard has which work.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use engine_config::Config;
+use engine_workers::{Bridge, Desk, Plan, Recorded, Supervisor, SupervisorSettings};
+use media_link::{Analysis, Motion, RecordJob, StreamJob, Voice};
+
+/// Starts the supervisor where there is work, with a desk for each shard.
+///
+/// # Errors
+/// The program is not there, or the system has no more threads.
+pub fn start(
+    config: &Config,
+    shards_count: usize,
+) -> anyhow::Result<(Option<Supervisor>, Vec<Desk>)> {
+    if !config.workers.is_wanted() {
+        return Ok((None, Vec::new()));
+    }
+    if !config.rtc.is_wanted() {
+        tracing::warn!("[workers] is set, but rtc.listen names no address: nobody could watch");
+        return Ok((None, Vec::new()));
+    }
+    let program = match &config.workers.program {
+        Some(program) => program.clone(),
+        None => beside_the_server()?,
+    };
+    anyhow::ensure!(
+        program.is_file(),
+        "workers need {}, which is not there (key workers.program)",
+        program.display()
+    );
+    let settings = SupervisorSettings::new(program);
+    let (supervisor, desks) =
+        Supervisor::start(settings, shards_count).context("cannot start the workers' thread")?;
+    Ok((Some(supervisor), desks))
+}
+
+fn beside_the_server() -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe().context("the server's own path is not known")?;
+    Ok(own.with_file_name("skywave-worker"))
+}
+
+/// The bridge of each shard. Sources are dealt out in turn; a stream is recorded on its home.
+pub fn bridges(config: &Config, shards_count: usize, desks: Vec<Desk>) -> Vec<Option<Bridge>> {
+    let workers = &config.workers;
+    let analysis = Analysis {
+        motion: workers.motion.then(Motion::default),
+        voice: workers.voice.then(Voice::default),
+        ..Analysis::default()
+    };
+    let job = |(name, source): (&str, &str)| StreamJob {
+        name: name.to_owned(),
+        source: source.to_owned(),
+        repeat: true,
+        video: Default::default(),
+        audio: Default::default(),
+        analysis: analysis.clone(),
+    };
+    let recording = workers.record_dir.as_ref().map(|folder| Recorded {
+        job: RecordJob {
+            name: String::new(),
+            directory: folder.to_string_lossy().into_owned(),
+            rotate_after_ms: workers.record_rotate_s * 1000,
+            rotate_after_bytes: workers.record_rotate_bytes,
+            keep_for_ms: workers.record_keep_s * 1000,
+            keep_bytes: workers.record_keep_bytes,
+            fragment_ms: 1_000,
+            analysis: Analysis::default(),
+        },
+        only: workers.record_streams.clone(),
+    });
+    let bridge = |(index, desk): (usize, Desk)| {
+        let mine = workers.named_sources().skip(index).step_by(shards_count);
+        let plan = Plan { sources: mine.map(job).collect(), recording: recording.clone() };
+        Some(Bridge::new(desk, plan))
+    };
+    let mut bridges: Vec<_> = desks.into_iter().enumerate().map(bridge).collect();
+    // Without work no shard has one.
+    bridges.resize_with(shards_count, || None);
+    bridges
+}
