@@ -10,9 +10,8 @@
 //! knows what they mean, `shards-runtime` runs it.
 
 use std::io::{self, Read};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -20,11 +19,10 @@ use protocol_http as http;
 use protocol_symple as symple;
 use protocol_ws as ws;
 use sha2::{Digest, Sha256};
-use shards_mesh::mesh;
-use shards_ring::{RingConfig, RingGroup};
+use shards_ring::{RingConfig, serve};
 use shards_runtime::{
-    BindOptions, Completion, Context, End, Gather, Io, Op, Piece, Placement, Service, Shard,
-    ShardId, Shards, Slab, Socket, Token,
+    Completion, Context, End, Gather, Io, Op, Piece, Placement, Service, ShardId, Shards, Slab,
+    Socket, Token,
 };
 
 const ACCEPTOR: Token = Token { slot: u32::MAX, generation: 0 };
@@ -36,8 +34,6 @@ const CONNECTIONS_MAX: usize = 20_000;
 const QUEUE_BYTES_MAX: usize = 8 << 20;
 /// Ws frames of one send.
 const FRAMES_MAX: usize = 256;
-/// Letters that may wait between two shards before they wait in memory.
-const MESH_QUEUE_LETTERS: usize = 1024;
 
 type Letter = Box<symple::Mail>;
 type Cx<'c, I> = Context<'c, I, Letter>;
@@ -74,27 +70,14 @@ pub fn start(
         rooms: symple::RoomRules { chosen: symple::Chosen::Any, ..Default::default() },
         ..Default::default()
     };
-    // Says whether the address is free, and what port 0 means; then the shards share it.
-    let address = TcpListener::bind(address)?.local_addr()?;
     let mut seed = [0; 32];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut seed)?;
-    // The last participant of a mesh is a control plane, which is not needed here.
-    let participants = usize::from(shards_count) + 1;
-    let group = RingGroup::new(participants)?;
-    let ports = mesh(participants, MESH_QUEUE_LETTERS).into_iter().map(Some);
-    let ports = Mutex::new(ports.collect::<Vec<_>>());
     let placement = Placement { shards_count: usize::from(shards_count), cores: Vec::new() };
-    let shards = Shards::start(&placement, move |shard| {
-        let mut io = group.open(shard, RingConfig::default())?;
-        let options = BindOptions { shared: true, ..BindOptions::default() };
-        let (acceptor, _) = io.listen(address, options)?;
-        let port = ports.lock().expect("nobody panics here")[shard.index()].take();
-        let me = symple::ShardIndex(shard.0);
+    serve(address, &placement, RingConfig::default(), move |shard| {
+        let me = symple::ShardIndex(shard.shard.0);
         let server = symple::Server::shard(config.clone(), me, shards_count);
-        let service = Signalling::new(acceptor, server, (seed, shard.0));
-        Ok(Shard::new(io, port.expect("a shard starts once"), service))
-    })?;
-    Ok((address, shards))
+        Ok(Signalling::new(shard.acceptor, server, (seed, shard.shard.0)))
+    })
 }
 
 /// One shard.

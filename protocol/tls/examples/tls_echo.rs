@@ -12,16 +12,15 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 use protocol_tls::{ConfigError, Identity, ServerConfig, ServerSettings, Session, TicketKeys};
-use shards_mesh::mesh;
-use shards_ring::{RingConfig, RingGroup};
+use shards_ring::{RingConfig, serve};
 use shards_runtime::{
-    BindOptions, Completion, Context, End, Gather, Io, Op, Piece, Placement, Service, Shard,
-    ShardId, Shards, Slab, Socket, Token,
+    Completion, Context, End, Gather, Io, Op, Piece, Placement, Service, ShardId, Shards, Slab,
+    Socket, Token,
 };
 
 const ACCEPTOR: Token = Token { slot: u32::MAX, generation: 0 };
@@ -65,22 +64,12 @@ pub fn start(
         ServerConfig::new(ServerSettings::new(vec![identity], TicketKeys::new()?))
     };
     let config = Arc::new(config().map_err(io::Error::other)?);
-    let group = RingGroup::new(2)?;
-    let ports = Mutex::new(mesh(2, 1).into_iter().map(Some).collect::<Vec<_>>());
-    let bound = Arc::new(Mutex::new(None));
-    let report = Arc::clone(&bound);
-    let placement = Placement { shards_count: 1, cores: Vec::new() };
-    let shards = Shards::start(&placement, move |shard| {
-        let mut io = group.open(shard, RingConfig::default())?;
-        let (acceptor, address) = io.listen(address, BindOptions::default())?;
-        *report.lock().expect("nobody panics here") = Some(address);
-        let port = ports.lock().expect("nobody panics here")[shard.index()].take();
+    let anywhere = Placement { shards_count: 1, cores: Vec::new() };
+    serve(address, &anywhere, RingConfig::default(), move |shard| {
         let slots = Slab::new(CONNECTIONS_MAX);
-        let echo = Echo { acceptor, slots, config: Arc::clone(&config), plaintext: Vec::new() };
-        Ok(Shard::new(io, port.expect("a shard starts once"), echo))
-    })?;
-    let address = bound.lock().expect("nobody panics here").take();
-    Ok((address.expect("the shard has started"), shards))
+        let config = Arc::clone(&config);
+        Ok(Echo { acceptor: shard.acceptor, slots, config, plaintext: Vec::new() })
+    })
 }
 
 struct Echo {

@@ -15,11 +15,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use protocol_http as http;
 use protocol_ws as ws;
-use shards_mesh::mesh;
-use shards_ring::{RingConfig, RingGroup};
+use shards_ring::{RingConfig, serve};
 use shards_runtime::{
-    BindOptions, Completion, Context, End, Gather, Io, Op, Piece, Placement, Service, Shard,
-    ShardId, Shards, Slab, Socket, Token,
+    Completion, Context, End, Gather, Io, Op, Piece, Placement, Service, ShardId, Slab, Socket,
+    Token,
 };
 
 const ACCEPTOR: Token = Token { slot: u32::MAX, generation: 0 };
@@ -34,15 +33,10 @@ type Cx<'c, I> = Context<'c, I, Infallible>;
 fn main() -> std::io::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:9001".to_owned());
     let address: SocketAddr = address.parse().expect("an address such as 127.0.0.1:9001");
-    let group = RingGroup::new(2)?;
-    let ports = std::sync::Mutex::new(mesh(2, 1));
-    let shards = Shards::start(&Placement { shards_count: 1, cores: Vec::new() }, move |shard| {
-        let mut io = group.open(shard, RingConfig::default())?;
-        let (acceptor, address) = io.listen(address, BindOptions::default())?;
-        println!("listening on ws://{address}/");
-        let port = ports.lock().expect("nobody panics here").remove(0);
-        Ok(Shard::new(io, port, Echo::new(acceptor)))
-    })?;
+    let anywhere = Placement { shards_count: 1, cores: Vec::new() };
+    let (address, shards) =
+        serve(address, &anywhere, RingConfig::default(), |shard| Ok(Echo::new(shard.acceptor)))?;
+    println!("listening on ws://{address}/");
     shards.join();
     Ok(())
 }

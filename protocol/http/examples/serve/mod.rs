@@ -8,14 +8,13 @@ mod site;
 mod wire;
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use protocol_tls::{ConfigError, Identity, ServerConfig, ServerSettings, TicketKeys};
-use shards_mesh::mesh;
-use shards_ring::{RingConfig, RingGroup};
-use shards_runtime::{BindOptions, Io, Placement, Shard, Shards};
+use shards_ring::RingConfig;
+use shards_runtime::{Io, Placement, Shards};
 
 pub use disk::Disk;
 pub use driver::Server;
@@ -39,33 +38,18 @@ pub struct Settings {
 pub fn start(settings: &Settings) -> io::Result<(SocketAddr, Shards)> {
     let storage = settings.root.as_deref().map(disk::start).transpose()?;
     let tls = settings.tls.as_ref().map(|(certificate, key)| tls(certificate, key)).transpose()?;
-    // The shards share the address by SO_REUSEPORT, which alone would let a second server in
-    // unnoticed. A plain listener finds that out, and what port 0 means.
-    let address = TcpListener::bind(settings.address)?.local_addr()?;
     let placement =
         Placement { shards_count: settings.cores.len().max(1), cores: settings.cores.clone() };
-    // The last participant of a mesh is a control plane. There is none here, and no messages.
-    let participants = placement.shards_count + 1;
-    let group = RingGroup::new(participants)?;
-    let ports: Vec<_> = mesh(participants, 1).into_iter().map(Some).collect();
-    let ports = Mutex::new(ports);
-    let shards = Shards::start(&placement, move |shard| {
-        let config = RingConfig::default();
-        let connections_max = limits::connections_max(config.sockets_max);
-        let mut io = group.open(shard, config)?;
-        let options = BindOptions { shared: true, ..BindOptions::default() };
-        let (acceptor, _) = io.listen(address, options)?;
-        let port = ports.lock().expect("nobody panics here")[shard.index()].take();
-        let bell = group.control();
+    let config = RingConfig::default();
+    let connections_max = limits::connections_max(config.sockets_max);
+    shards_ring::serve(settings.address, &placement, config, move |shard| {
         let disk = storage.as_ref().map(|(storage, root)| {
-            let bell = bell.clone();
-            Disk::new(storage, *root, move || bell.ring(shard))
+            let (bell, number) = (shard.bell.clone(), shard.shard);
+            Disk::new(storage, *root, move || bell.ring(number))
         });
-        let disk = disk.transpose()?;
-        let server = Server::new(acceptor, connections_max, disk, tls.clone(), io.now());
-        Ok(Shard::new(io, port.expect("a shard starts once"), server))
-    })?;
-    Ok((address, shards))
+        let now = shard.io.now();
+        Ok(Server::new(shard.acceptor, connections_max, disk.transpose()?, tls.clone(), now))
+    })
 }
 
 fn tls(certificate: &Path, key: &Path) -> io::Result<Arc<ServerConfig>> {
