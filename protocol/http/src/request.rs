@@ -130,8 +130,6 @@ impl RequestDecoder {
         }
     }
 
-    // Inlined, like all that hands a head on: each frame in between would move it, 300 bytes.
-    #[inline(always)]
     fn decode_head<'b>(&mut self, bytes: &'b [u8]) -> Result<Step<RequestHead<'b>>, Refused> {
         let window = &bytes[..bytes.len().min(self.limits.head_bytes_max)];
         if self.searched_bytes == 0
@@ -154,7 +152,6 @@ impl RequestDecoder {
         }
     }
 
-    #[inline(always)]
     fn begin_body<'b>(&mut self, mut head: RequestHead<'b>, used: usize) -> Step<RequestHead<'b>> {
         self.heads_count = self.heads_count.saturating_add(1);
         if self.heads_count == self.limits.requests_count_max {
@@ -228,7 +225,6 @@ const TOO_MANY_HEADERS: Refused =
     Refused::new(Status::HEADERS_TOO_LARGE, "there are more header lines than the limit");
 
 /// Parses the head at the front of `bytes`; `None` when it is incomplete. With it, its length.
-#[inline(always)]
 fn parse_head<'b>(
     bytes: &'b [u8],
     limits: &Limits,
@@ -315,7 +311,6 @@ struct RequestLine<'b> {
 }
 
 /// Makes a head of its parts and checks what they say together. `used` is where the head ends.
-#[inline(always)]
 fn assemble<'b>(
     bytes: &'b [u8],
     line: RequestLine<'b>,
