@@ -354,6 +354,34 @@ fn a_websocket_says_it_again() {
 }
 
 #[test]
+fn a_websocket_is_compressed_for_who_wants_it() {
+    let mut stream = connect();
+    let request = "GET /echo HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+        Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).unwrap();
+    assert!(head.contains("\r\nSec-WebSocket-Extensions: permessage-deflate"), "{head}");
+    // RFC 7692 §7.2.3.1, with a mask of zeroes; short messages come back as they are.
+    stream.write_all(b"\xc1\x87\0\0\0\0\xf2\x48\xcd\xc9\xc9\x07\0").unwrap();
+    let mut frame = [0; 7];
+    stream.read_exact(&mut frame).unwrap();
+    assert_eq!(&frame, b"\x81\x05Hello");
+    let mut long = b"\x81\xfe\x03\xe8\0\0\0\0".to_vec();
+    long.resize(8 + 1000, b'x');
+    stream.write_all(&long).unwrap();
+    stream.read_exact(&mut frame[..2]).unwrap();
+    assert_eq!(frame[0], 0xc1, "text, compressed");
+    assert!(frame[1] < 100, "a thousand equal letters in {} bytes", frame[1]);
+}
+
+#[test]
 fn a_websocket_that_breaks_the_rules() {
     // Fragments first, which are right; then text that is not.
     let wrong: [(&[u8], u16); 3] = [

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
 use std::rc::Rc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use protocol_http::server::{Connection, Event, Found, Response, Route, Router, Server};
@@ -15,7 +16,7 @@ use protocol_ws::Upgrade;
 use shards_storage::{Coding, Content, Download, File, FileError, Find};
 
 use super::disk::{Desk, Pending, media_type, refusal};
-use super::echo::Echo;
+use super::echo::{Echo, Echoes};
 use super::limits::{BLOCK_BYTES_MAX, BODY_BYTES_MAX, MIRROR_BYTES_MAX};
 
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +43,7 @@ const ROUTES: &[Route<Handler>] = &[
 /// One shard's view of what is served.
 pub struct Site {
     router: Router<Handler>,
+    echoes: Echoes,
     /// Where boundaries between ranges come from: nobody who writes a file can know one.
     boundaries: RandomState,
     boundaries_count: Cell<u64>,
@@ -87,6 +89,7 @@ impl Site {
     pub fn new() -> Site {
         Site {
             router: Router::new(ROUTES),
+            echoes: Echoes::new(),
             boundaries: RandomState::new(),
             boundaries_count: Cell::new(0),
         }
@@ -164,7 +167,7 @@ impl Site {
                 visit.body_bytes = 0;
                 visit.mirror = matches!(route.handler, Handler::Mirror).then(Vec::new);
             }
-            Handler::Echo => upgrade(head, visit, connection, http),
+            Handler::Echo => self.upgrade((head, desk.now), visit, connection, http),
             Handler::File => {
                 let name = path.strip_prefix('/').unwrap_or(path);
                 let is_folder = name.ends_with('/');
@@ -253,6 +256,33 @@ impl Site {
         if response.begin(range.end - range.start) {
             visit.begin(&file.content, range);
         }
+    }
+
+    fn upgrade(
+        &self,
+        (head, now): (&RequestHead<'_>, Instant),
+        visit: &mut Visit,
+        connection: &mut Connection,
+        http: &mut Http,
+    ) {
+        let upgrade = match Upgrade::parse(&head.headers) {
+            Ok(Some(upgrade)) if head.method == Method::Get && head.version == Version::Http11 => {
+                upgrade
+            }
+            Ok(_) => {
+                let response = connection.respond(http, Status::UPGRADE_REQUIRED);
+                let lines = b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
+                return response.raw_lines(lines).body(b"this is a WebSocket");
+            }
+            Err(protocol_ws::Refused { status, reason }) => {
+                return connection.refuse(http, Refused { status: Status(status), reason });
+            }
+        };
+        let mut lines = Vec::with_capacity(160);
+        upgrade.write_response_lines(None, &mut lines);
+        let agreed = self.echoes.agree(&upgrade, &mut lines);
+        connection.respond(http, Status::SWITCHING_PROTOCOLS).raw_lines(&lines).upgrade();
+        visit.echo = Some(Box::new(self.echoes.open(agreed.as_ref(), now)));
     }
 
     /// Several ranges, where they are shorter than the whole.
@@ -372,29 +402,4 @@ fn refuse(connection: &mut Connection, http: &mut Http, error: FileError) {
 
 fn text(connection: &mut Connection, http: &mut Http, status: Status, body: &[u8]) {
     connection.respond(http, status).raw_lines(b"Content-Type: text/plain\r\n").body(body);
-}
-
-fn upgrade(
-    head: &RequestHead<'_>,
-    visit: &mut Visit,
-    connection: &mut Connection,
-    http: &mut Http,
-) {
-    let upgrade = match Upgrade::parse(&head.headers) {
-        Ok(Some(upgrade)) if head.method == Method::Get && head.version == Version::Http11 => {
-            upgrade
-        }
-        Ok(_) => {
-            let response = connection.respond(http, Status::UPGRADE_REQUIRED);
-            let lines = b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
-            return response.raw_lines(lines).body(b"this is a WebSocket");
-        }
-        Err(protocol_ws::Refused { status, reason }) => {
-            return connection.refuse(http, Refused { status: Status(status), reason });
-        }
-    };
-    let mut lines = Vec::with_capacity(160);
-    upgrade.write_response_lines(None, &mut lines);
-    connection.respond(http, Status::SWITCHING_PROTOCOLS).raw_lines(&lines).upgrade();
-    visit.echo = Some(Box::new(Echo::new()));
 }
