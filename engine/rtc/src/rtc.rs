@@ -83,6 +83,8 @@ pub struct Rtc {
     pub(crate) dirty: Vec<Token>,
     /// Publishers that got packets in this tick, or whose packets wait for a shard.
     pub(crate) flowing: Vec<Token>,
+    /// When batches are offered again to a shard whose queue was full.
+    pub(crate) flow_again_at: Option<Instant>,
     pub(crate) directory: Directory,
     pub(crate) watched: BTreeMap<Name, Watched>,
     pub(crate) feeds: BTreeMap<SessionId, Feed>,
@@ -120,6 +122,7 @@ impl Rtc {
             timers: BTreeSet::new(),
             dirty: Vec::new(),
             flowing: Vec::new(),
+            flow_again_at: None,
             directory: Directory::new(rtc.streams_max),
             watched: BTreeMap::new(),
             feeds: BTreeMap::new(),
@@ -280,11 +283,12 @@ impl Rtc {
     /// When [`Rtc::on_tick_end`] wants to run at the latest.
     pub fn deadline(&self) -> Option<Instant> {
         let timer = self.timers.first().map(|(at, _)| *at);
-        // What is left over from a tick goes on at once; a full queue is tried again in the next.
-        let is_busy =
-            !self.dirty.is_empty() || !self.to_self.is_empty() || !self.flowing.is_empty();
+        // What is left over from a tick goes on at once.
+        let is_busy = !self.dirty.is_empty() || !self.to_self.is_empty();
         let busy = is_busy.then_some(self.housekeeping_at - HOUSEKEEPING);
-        [timer, busy, Some(self.housekeeping_at), self.asks.deadline()].into_iter().flatten().min()
+        let house = Some(self.housekeeping_at);
+        let times = [timer, busy, house, self.flow_again_at, self.asks.deadline()];
+        times.into_iter().flatten().min()
     }
 
     /// Ends a session by its number; false where it is not here.

@@ -142,6 +142,7 @@ impl Rtc {
             Some(Place::Here(token)) => self.carry_out(cx.now(), token, &manage),
             _ => Answer::refusal(404, "there is no such session"),
         };
+        let answer = answer.with("Access-Control-Expose-Headers", whip::EXPOSED);
         self.post(cx, shard, Letter::Managed { ask, answer: Box::new(answer) });
     }
 
@@ -414,7 +415,7 @@ impl Rtc {
                     }
                 }
                 Output::Packet(track, packet) => {
-                    if entry.publishing.batch.is_empty() {
+                    if entry.publishing.batch.is_empty() && !self.flowing.contains(&token) {
                         self.flowing.push(token);
                     }
                     entry.publishing.batch.push((track, packet));

@@ -32,6 +32,9 @@ use crate::viewing::Kept;
 /// How long a stream that nobody watches here is followed.
 const LINGER: Duration = Duration::from_secs(3);
 
+/// How soon batches are offered again to a shard whose queue was full.
+const FLOW_AGAIN: Duration = Duration::from_millis(1);
+
 /// A stream that this shard follows.
 #[derive(Debug, Default)]
 pub(crate) struct Watched {
@@ -250,6 +253,7 @@ impl Rtc {
         cx: &mut Context<'_, I, M>,
     ) {
         self.flush_local_batches(cx);
+        self.flow_again_at = None;
         for token in std::mem::take(&mut self.flowing) {
             let Some(entry) = self.sessions.get_mut(token) else { continue };
             let packets = std::mem::take(&mut entry.publishing.batch);
@@ -266,6 +270,7 @@ impl Rtc {
             }
             if is_waiting {
                 self.flowing.push(token);
+                self.flow_again_at = Some(cx.now() + FLOW_AGAIN);
             }
             if let Some(batch) = batch {
                 self.deliver(cx, &batch);

@@ -16,6 +16,7 @@ pub mod rtc;
 pub mod symple;
 pub mod tls;
 pub mod turn;
+pub mod whip;
 pub mod ws;
 
 /// A decoder under test.
@@ -48,6 +49,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "stun_message", run: turn::message },
     Target { name: "stun_stream", run: turn::stream },
     Target { name: "turn_server", run: turn::server },
+    Target { name: "whip_request", run: whip::request },
     Target { name: "ws_frames", run: ws::frames },
     Target { name: "ws_handshake", run: ws::handshake },
     Target { name: "ws_deflate", run: ws::deflate },
