@@ -29,6 +29,9 @@ const CLOCK_EVERY: Duration = Duration::from_secs(1);
 /// Datagrams that may wait at a socket for clients while a tick is long, bytes.
 const CLIENTS_QUEUE_BYTES: u32 = 4 << 20;
 
+/// So long after a packet more are expected.
+const BUSY: Duration = Duration::from_millis(10);
+
 /// The most allocations whose end waits to be written down.
 const ENDED_MAX: usize = 65_536;
 
@@ -56,6 +59,8 @@ pub struct Relay {
     clock_at: Instant,
     /// When the last tick ended.
     tick_at: Instant,
+    /// When the last tick with packets ended.
+    packets_at: Option<Instant>,
 }
 
 /// What the relay counts besides the protocol.
@@ -123,6 +128,7 @@ impl Relay {
             },
             clock_at: now + CLOCK_EVERY,
             tick_at: now,
+            packets_at: None,
             settings,
         })
     }
@@ -214,6 +220,7 @@ impl Relay {
         self.shake_hands(cx);
         self.flush_streams(cx);
         if self.tally.packets_in_tick > 0 {
+            self.packets_at = Some(cx.now());
             // From when the machine handed the tick's packets over to now, when they leave: the
             // longest that any of them was here.
             let us = cx.io().since_wait().as_micros().clamp(1, 10_000_000) as u64;
@@ -221,6 +228,12 @@ impl Relay {
             let recorded = self.tally.packet_us.record_n(us, count);
             recorded.expect("within the histogram's bounds");
         }
+    }
+
+    /// Whether packets flow: somebody may hear how long a tick is.
+    pub fn is_busy(&self, now: Instant) -> bool {
+        let recently = self.packets_at.is_some_and(|at| now < at + BUSY);
+        recently || self.tally.packets_in_tick > 0
     }
 
     /// When [`Relay::on_tick_end`] wants to run at the latest.
