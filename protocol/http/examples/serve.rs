@@ -11,7 +11,7 @@
 //! | `/` | 13 bytes of text; to `POST` and `PUT`: the body again |
 //! | `/empty` | 200 without a body |
 //! | `/length` | to `POST` and `PUT`: how many bytes the body had |
-//! | `/echo` | a WebSocket that says everything again |
+//! | `/echo` | a WebSocket that says everything again, compressed for who wants that |
 //! | any other | a file under the root, with `ETag`, conditions and ranges |
 //!
 //! Where to read on: `serve/site.rs` is the table of routes and what they answer, `serve/driver.rs`
