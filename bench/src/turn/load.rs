@@ -177,8 +177,8 @@ impl Load {
                 now = clock::now();
             }
             let any = self.receive()?;
-            if !any {
-                // The kernel's own thread on this core may have packets for us.
+            if !any && self.joins_runs {
+                // On a wire the kernel's own thread on this core may have packets for us.
                 std::thread::yield_now();
             }
             if unit == units {
