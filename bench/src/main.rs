@@ -15,6 +15,7 @@ mod metrics;
 mod process;
 mod radio;
 mod record;
+mod rtc;
 mod servers;
 mod smoke;
 mod source;
@@ -42,6 +43,7 @@ bench COMMAND [--flag value]...
                  of libuv, nginx, Go and Node (--prepare gets them first)
   symple         CPU for each delivered message of signalling: ours, and Node's
   turn           CPU for each relayed packet: our relay's, coturn's, a bare forwarder's
+  rtc            CPU for each packet passed on to viewers: ours, str0m's alone
   instructions   a piece of work to be counted; `cargo xtask instructions` does
   smoke          a small size of everything, with a verdict
   readme         puts the latest figures into README.md
@@ -80,6 +82,7 @@ fn run() -> Result<()> {
         "symple" => symple::command(args),
         "turn" => turn::command(args),
         "turn-part" => turn::part_command(args),
+        "rtc" => rtc::command(args),
         "launch" => process::launch(args),
         _ => bail!("{USAGE}"),
     }

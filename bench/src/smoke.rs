@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::args::Args;
 use crate::process::myself;
+use crate::rtc;
 use crate::servers::{Kind, ServerOptions};
 use crate::symple;
 use crate::trial::{self, Case, Timing, Trial};
@@ -19,7 +20,7 @@ use crate::web;
 /// The command.
 pub(crate) fn command(mut args: Args) -> Result<()> {
     let options = ServerOptions::read(&mut args, "0")?;
-    let parts: Vec<String> = args.list("parts", "radio,http,turn,symple")?;
+    let parts: Vec<String> = args.list("parts", "radio,http,turn,symple,rtc")?;
     let has_part = |name: &str| parts.iter().any(|part| part == name);
     let kinds: Vec<Kind> = args.list("servers", "bare,skywave")?;
     let listeners = args.value("listeners", 50)?;
@@ -65,6 +66,9 @@ pub(crate) fn command(mut args: Args) -> Result<()> {
             build(relay_options.relay(), &["-p", "protocol-turn", "--example", "relay"])?;
         }
         turn::check(&relays, &relay_options)?;
+    }
+    if has_part("rtc") {
+        rtc::check()?;
     }
     Ok(())
 }
