@@ -61,9 +61,6 @@ keys! {
         /// milliseconds; what viewers ask for meanwhile is answered by the next one.
         keyframe_interval_ms: u64 = 500, within(50, 60_000), restart();
 
-        /// Bits each second that a publisher may be told to send at most, all tracks together.
-        publisher_bps_max: u64 = 8_000_000, within(50_000, 1_000_000_000), restart();
-
         /// Bits each second that a viewer is sent at most.
         viewer_bps_max: u64 = 20_000_000, within(50_000, 1_000_000_000), restart();
 

@@ -56,8 +56,6 @@ pub struct Stats {
     pub sends: u64,
     /// Batches of packets that a slow shard of viewers has not got.
     pub batches_dropped: u64,
-    /// Packets that viewers have not got: too much waits for them already.
-    pub viewer_drops: u64,
     /// Keyframes that viewers asked for.
     pub keyframes_wanted: u64,
     /// Keyframes that publishers were asked for.
