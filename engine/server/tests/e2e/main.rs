@@ -35,6 +35,7 @@ mod proxies;
 mod pulls;
 mod refusals;
 mod routes;
+mod rtc;
 mod signalling;
 mod slow;
 mod sources;

@@ -1,0 +1,262 @@
+//! WebRTC in the server: pages of Chromium and aiortc publish by WHIP and watch by WHEP.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, UdpSocket};
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::harness::{Folder, Peer, Server, Setup, free_port, have, peer, run_to_end, wait_for};
+use crate::turn::page_server;
+
+const TOKEN: &str = "a-token-of-the-test";
+const SECRET: &str = "a-turn-secret";
+const PAGE: &str = include_str!("rtc/page.html");
+
+/// An address of this machine that browsers gather candidates for; loopback is none.
+fn own_address() -> IpAddr {
+    let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
+    // Nothing is sent: the system says which address would be.
+    match socket.connect("192.0.2.254:9").and_then(|()| socket.local_addr()) {
+        Ok(address) => address.ip(),
+        Err(_) => IpAddr::from([127, 0, 0, 1]),
+    }
+}
+
+/// A server with WebRTC and TURN on two shards.
+fn start() -> (Server, u16) {
+    let (ip, port, turn) = (own_address(), free_port(), free_port());
+    let toml = format!(
+        "[auth]\ntokens = [\"{TOKEN}\"]\n[rtc]\nlisten = [\"{ip}:{port}\"]\n\
+         [turn]\nlisten = [\"{ip}:{turn}\"]\nsecrets = [\"{SECRET}\"]\n\
+         allow_peers = [\"{ip}/32\", \"127.0.0.0/8\"]\nice_servers = \"admin\"\n\
+         [[stream]]\nname = \"stage\"\n"
+    );
+    let folder = Folder::new("rtc");
+    let flags = ["--data-dir".to_owned(), folder.path().display().to_string()];
+    let server = Server::start_with(Setup { toml, flags: flags.into(), port: 0 });
+    // The folder of the log stays as long as the process.
+    std::mem::forget(folder);
+    (server, turn)
+}
+
+/// Pages of one Chromium each, and what they say.
+struct Pages {
+    port: u16,
+    told: Arc<Mutex<Vec<String>>>,
+    server: String,
+    open: Vec<(Peer, Folder)>,
+}
+
+impl Pages {
+    fn new(server: &Server) -> Pages {
+        let (port, told) = page_server(PAGE.to_owned());
+        let server = server.url("").trim_end_matches('/').to_owned();
+        Pages { port, told, server, open: Vec::new() }
+    }
+
+    /// Opens a page: what it does stands in the query.
+    fn open(&mut self, name: &str, query: &str) {
+        let folder = Folder::new("chromium-rtc");
+        let profile = format!("--user-data-dir={}", folder.path().display());
+        let (port, server) = (self.port, &self.server);
+        let address = format!("http://127.0.0.1:{port}/?name={name}&server={server}&{query}");
+        let chromium = peer(
+            "chromium",
+            &[
+                "--headless=new",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-dev-shm-usage",
+                "--disable-quic",
+                "--no-first-run",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+                "--autoplay-policy=no-user-gesture-required",
+                "--use-fake-device-for-media-stream",
+                "--use-fake-ui-for-media-stream",
+                &profile,
+                &address,
+            ],
+        );
+        self.open.push((chromium, folder));
+    }
+
+    /// All that a page has said.
+    fn said(&self, name: &str) -> Vec<String> {
+        let told = self.told.lock().expect("nobody panics here").clone();
+        let all = told.iter().map(|text| text.replace("%20", " ").replace("%3A", ":"));
+        let own = all.filter_map(|text| text.strip_prefix(name).map(|it| it.trim().to_owned()));
+        let own: Vec<String> = own.collect();
+        assert!(!own.iter().any(|text| text.starts_with("error")), "{name}: {own:?}");
+        own
+    }
+
+    /// Pictures and sound that a page counts now, and how it is connected.
+    fn counts(&self, name: &str) -> (u64, u64, String) {
+        let said = self.said(name);
+        let last = said.iter().rfind(|text| text.starts_with("frames"));
+        let mut words = last.map_or("", |text| text.as_str()).split(' ').skip(1);
+        let mut number = || words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
+        let (frames, sound) = (number(), number());
+        (frames, sound, words.next().unwrap_or_default().to_owned())
+    }
+
+    fn has_said(&self, name: &str, text: &str) -> bool {
+        self.said(name).iter().any(|said| said == text)
+    }
+
+    /// Waits until a page has so many more pictures than now, and sound where it watches.
+    fn goes_on(&self, name: &str, frames: u64) {
+        let (before, _, _) = self.counts(name);
+        wait_for(&format!("{name} goes on"), || self.counts(name).0 >= before + frames);
+    }
+}
+
+#[test]
+#[ignore = "not run on a quiet machine yet; cargo test -p engine-server --test e2e -- --ignored rtc"]
+fn a_page_publishes_and_three_watch() {
+    if !have(&["chromium"]) {
+        return;
+    }
+    let (server, _) = start();
+    let mut pages = Pages::new(&server);
+    pages.open("publisher", &format!("mode=publish&stream=stage&token={TOKEN}"));
+    wait_for("the page publishes", || pages.counts("publisher").0 > 25);
+    for name in ["one", "two", "three"] {
+        pages.open(name, "mode=watch&stream=stage");
+    }
+    for name in ["one", "two", "three"] {
+        wait_for("it sees and hears", || {
+            let (frames, sound, _) = pages.counts(name);
+            frames >= 50 && sound > 48_000
+        });
+    }
+    let metric = |name: &str| server.metric(&format!("skywave_rtc_{name}")).unwrap_or_default();
+    wait_for("the counters know of it", || {
+        metric("publishers") == 1.0
+            && metric("viewers") == 3.0
+            && metric("packets_out_total") > 300.0
+    });
+    assert_eq!(metric("session_panics_total") + metric("packets_unsent_total"), 0.0);
+    let list = server.admin("/admin/rtc").text();
+    assert_eq!(list.matches("<Role>viewer</Role>").count(), 3, "{list}");
+    // The operator ends the publisher; its viewers wait, and it can come back.
+    let at = list.find("<Role>publisher</Role>").expect("it is listed");
+    let start = list[..at].rfind("<ID>").expect("an id") + 4;
+    let id = &list[start..start + 20];
+    let killed = server.admin(&format!("/admin/killrtc?id={id}"));
+    assert!(killed.text().contains(&format!("Session {id} removed")), "{}", killed.text());
+    wait_for("it is gone", || metric("publishers") == 0.0);
+    let before = pages.counts("one").0;
+    pages.open("again", &format!("mode=publish&stream=stage&token={TOKEN}"));
+    wait_for("the viewers see the next publisher", || pages.counts("one").0 > before + 25);
+}
+
+#[test]
+#[ignore = "not run on a quiet machine yet; cargo test -p engine-server --test e2e -- --ignored rtc"]
+fn ice_starts_anew_and_a_page_is_loaded_anew() {
+    if !have(&["chromium"]) {
+        return;
+    }
+    let (server, _) = start();
+    let mut pages = Pages::new(&server);
+    let publish = format!("mode=publish&stream=stage&token={TOKEN}");
+    pages.open("publisher", &format!("{publish}&restart=6000&again=15000"));
+    pages.open("viewer", "mode=watch&stream=stage&restart=9000");
+    for name in ["publisher", "viewer"] {
+        wait_for("ICE starts anew", || pages.has_said(name, "restarted 200 tag"));
+        pages.goes_on(name, 25);
+    }
+    let restarts = || server.metric("skywave_rtc_ice_restarts_total").unwrap_or_default();
+    wait_for("both are counted", || restarts() >= 2.0);
+    wait_for("the publisher's page is loaded anew", || {
+        pages.said("publisher").iter().filter(|text| *text == "status 201").count() >= 2
+    });
+    pages.goes_on("viewer", 50);
+}
+
+#[test]
+#[ignore = "not run on a quiet machine yet; cargo test -p engine-server --test e2e -- --ignored rtc"]
+fn through_turn_alone_with_what_whip_hands_out() {
+    if !have(&["chromium"]) {
+        return;
+    }
+    let (server, turn) = start();
+    let reply = server.admin("/ice-servers?user=anna");
+    let json: serde_json::Value = serde_json::from_slice(&reply.body).expect("JSON");
+    let text = |key: &str| json[key].as_str().expect("a string").to_owned();
+    let credential = text("credential").replace('+', "%2B").replace('=', "%3D");
+    let ice = format!(
+        "policy=relay&turn=turn:{}:{turn}?transport=udp&user={}&credential={credential}",
+        own_address(),
+        text("username")
+    );
+    let mut pages = Pages::new(&server);
+    pages.open("publisher", &format!("mode=publish&stream=stage&token={TOKEN}&{ice}"));
+    pages.open("viewer", &format!("mode=watch&stream=stage&token={TOKEN}&{ice}"));
+    for name in ["publisher", "viewer"] {
+        wait_for("pictures pass through the relay", || {
+            let (frames, _, kind) = pages.counts(name);
+            frames >= 25 && kind == "relay"
+        });
+        // Who has shown a token is told of TURN over UDP and TCP.
+        assert!(pages.has_said(name, "links 2"), "{:?}", pages.said(name));
+    }
+}
+
+/// Where Python finds aiortc, as a setting for `env`; `None` where it cannot be had.
+fn aiortc() -> Option<String> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("aiortc-1.16");
+    let setting = format!("PYTHONPATH={}", folder.display());
+    let has_it = || {
+        let status =
+            Command::new("env").args([&*setting, "python3", "-c", "import aiortc"]).status();
+        status.is_ok_and(|status| status.success())
+    };
+    if !has_it() {
+        let place = folder.display().to_string();
+        let options =
+            ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"];
+        let args = [&options[..], &[&*place, "aiortc~=1.16"]].concat();
+        run_to_end("python3", &args, Duration::from_secs(240));
+    }
+    has_it().then_some(setting)
+}
+
+#[test]
+#[ignore = "not run on a quiet machine yet; cargo test -p engine-server --test e2e -- --ignored rtc"]
+fn aiortc_publishes_and_watches() {
+    if !have(&["python3", "pip3"]) {
+        return;
+    }
+    let Some(setting) = aiortc() else {
+        assert!(std::env::var("SKYWAVE_TEST_ORACLES").is_err(), "aiortc cannot be had");
+        eprintln!("left out: aiortc cannot be had from PyPI");
+        return;
+    };
+    let (server, _) = start();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/rtc/peer.py");
+    let (whip, whep) = (server.url("/whip/stage"), server.url("/whep/stage"));
+    let publisher = peer("env", &[&*setting, "python3", script, "publish", &whip, TOKEN, "60"]);
+    wait_for("it publishes", || {
+        server.metric("skywave_rtc_packets_in_total").is_some_and(|count| count > 50.0)
+    });
+    let args = [&*setting, "python3", script, "watch", &whep, "", "25"];
+    let watched = run_to_end("env", &args, Duration::from_secs(90));
+    let printed = String::from_utf8_lossy(&watched.stdout).into_owned();
+    let counts: BTreeMap<&str, u64> = printed
+        .lines()
+        .filter(|line| line.starts_with("connected"))
+        .flat_map(|line| {
+            let words: Vec<&str> = line.split(' ').collect();
+            let pair = |at: usize| Some((*words.get(at)?, words.get(at + 1)?.parse().ok()?));
+            [pair(1), pair(3)].into_iter().flatten().collect::<Vec<_>>()
+        })
+        .collect();
+    let log = publisher.log();
+    assert!(counts.get("video") >= Some(&50) && counts.get("audio") >= Some(&50), "{printed}{log}");
+    assert!(printed.contains("deleted 200"), "{printed}");
+}
