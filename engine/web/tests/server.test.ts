@@ -5,7 +5,7 @@ import type { Browser } from 'playwright-core';
 
 import { DESK, frames, launch, person, shot, until } from './browser';
 import type { Person } from './browser';
-import { Skywave } from './server';
+import { PUBLISH_TOKEN, Skywave } from './server';
 
 let browser: Browser;
 let server: Skywave;
@@ -58,6 +58,23 @@ describe('at the server itself', () => {
     await server.restart();
     await ann.page.getByText('Reconnecting.').waitFor({ state: 'detached' });
     await ann.page.getByText('you', { exact: true }).waitFor();
+    noComplaints();
+  });
+
+  test('what one publishes another watches, through the server', async () => {
+    const ann = await come('Ann', '/app/publish/garden');
+    await ann.page.getByRole('button', { name: 'Go live' }).click();
+    await ann.page.getByText('The server does not let you publish here.').waitFor();
+    await ann.page.getByLabel('Token').fill(PUBLISH_TOKEN);
+    await ann.page.getByRole('button', { name: 'Go live' }).click();
+    await ann.page.locator('.stage[data-state=live]').waitFor();
+    const bob = await come('Bob', '/app/watch/garden');
+    await bob.page.locator('.stage[data-state=playing]').waitFor();
+    await until('pictures are shown', () => frames(bob.page), ({ count, width }) => count > 30 && width > 0);
+    await bob.page.keyboard.press('s');
+    const statistics = bob.page.locator('.statistics');
+    await until('a bitrate', () => statistics.innerText(), (text) => /[1-9]\d* kbit\/s|Mbit\/s/.test(text));
+    await shot(bob.page, 'server-watch-desk-light');
     noComplaints();
   });
 
