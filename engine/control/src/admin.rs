@@ -131,6 +131,8 @@ pub(crate) enum Command {
     ApiConfig,
     /// The sessions and rooms of signalling.
     ApiPeers,
+    /// The streams that can be watched.
+    ApiStreams,
     /// No page of ours and no mount: 404.
     NotFound,
 }
@@ -204,6 +206,7 @@ pub(crate) fn authority(command: &Command) -> Authority<'_> {
         | Command::ApiReady
         | Command::ApiConfig
         | Command::ApiPeers
+        | Command::ApiStreams
         | Command::Playlist { .. }
         | Command::BuildM3u { .. }
         | Command::NotFound => Authority::Public,
@@ -286,6 +289,7 @@ fn command_of(path: &str, parameters: &Parameters<'_>) -> Result<Command, AdminE
         "/api/ready" => Command::ApiReady,
         "/api/config" => Command::ApiConfig,
         "/api/peers" => Command::ApiPeers,
+        "/api/streams" => Command::ApiStreams,
         "/ice-servers" => Command::IceServers { user: parameters.user() },
         "/admin.cgi" => {
             let update = V1TitleUpdate::from_query(parameters.raw).map_err(AdminError::Update)?;

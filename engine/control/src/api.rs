@@ -3,7 +3,10 @@
 //! Who may ask has been decided by the shard, from its table of routes. Names of files are shown
 //! without their folders, and of secrets nothing.
 
+use std::collections::BTreeMap;
+
 use engine_config::Config;
+use engine_rtc::StreamRow;
 use serde_json::{Value, json};
 
 use crate::control::Control;
@@ -121,6 +124,37 @@ impl Control {
     }
 }
 
+impl Control {
+    /// `/api/streams`: what is published, and what is configured and may be soon. It is as old as
+    /// the shards' last reports, so that it asks nothing of them however often it is asked for.
+    pub(crate) fn api_streams(&self) -> String {
+        let view = self.view();
+        let reports = view.shards.iter().filter_map(|shard| shard.rtc.as_deref());
+        let streams = streams_of(reports.flat_map(|stats| &stats.streams), &self.config);
+        said(&json!({"status": "ok", "streams": streams}))
+    }
+}
+
+/// One row for each stream that somebody publishes or that is configured. What is only waited for
+/// is left out: viewers choose those names.
+fn streams_of<'a>(rows: impl Iterator<Item = &'a StreamRow>, config: &'a Config) -> Vec<Value> {
+    let mut streams: BTreeMap<&str, (bool, usize, usize)> = BTreeMap::new();
+    for row in rows {
+        let (is_published, tracks, viewers) = streams.entry(&row.name).or_default();
+        *is_published |= row.is_published;
+        *tracks += row.tracks_count;
+        *viewers += row.viewers_count;
+    }
+    streams.retain(|name, (is_published, ..)| {
+        *is_published || config.streams.iter().any(|stream| stream.name == **name)
+    });
+    for stream in &config.streams {
+        streams.entry(&stream.name).or_default();
+    }
+    let as_json = |(name, (is_published, tracks, viewers))| json!({"name": name, "live": is_published, "tracks": tracks, "viewers": viewers});
+    streams.into_iter().map(as_json).collect()
+}
+
 fn http(config: &Config) -> Value {
     let listen = config.listen.first();
     let has_tls = listen.is_some_and(|listen| listen.tls);
@@ -149,4 +183,27 @@ fn turn_host(config: &Config) -> String {
 
 fn said(value: &Value) -> String {
     format!("{value}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(name: &str, is_published: bool, viewers_count: usize) -> StreamRow {
+        let tracks_count = if is_published { 2 } else { 0 };
+        StreamRow { name: name.into(), is_published, tracks_count, viewers_count }
+    }
+
+    #[test]
+    fn streams_are_added_up_over_shards_and_what_is_only_waited_for_is_left_out() {
+        let config = Config::parse("f", "[[stream]]\nname = \"hall\"\n").expect("in order");
+        let rows = [row("b", true, 1), row("b", false, 3), row("secret", false, 1)];
+        assert_eq!(
+            Value::from(streams_of(rows.iter(), &config)),
+            json!([
+                {"name": "b", "live": true, "tracks": 2, "viewers": 4},
+                {"name": "hall", "live": false, "tracks": 0, "viewers": 0},
+            ])
+        );
+    }
 }

@@ -178,6 +178,7 @@ impl Control {
                 let status = if self.is_ready() { 200 } else { 503 };
                 self.answer_body(asker, status, Body::Json, &self.api_status());
             }
+            Command::ApiStreams => self.answer_body(asker, 200, Body::Json, &self.api_streams()),
             Command::ApiConfig => self.answer_body(asker, 200, Body::Json, &self.api_config()),
             Command::IceServers { user } => match self.ice_servers(&user) {
                 Some(servers) => self.answer_body(asker, 200, Body::Json, &servers),

@@ -58,6 +58,7 @@ pub(crate) const ROUTES: &[Route<Handler>] = &[
     Route::new(Method::Get, "/api/status", Handler::Control).with_auth(),
     Route::new(Method::Get, "/api/config", Handler::Control).with_auth(),
     Route::new(Method::Get, "/api/peers", Handler::Operators).with_auth(),
+    Route::new(Method::Get, "/api/streams", Handler::Control).with_auth(),
     Route::any("/api/{*path}", Handler::NoApi).with_auth(),
     Route::new(Method::Get, "/ws", Handler::Symple),
     Route::new(Method::Get, "/", Handler::Home),

@@ -54,4 +54,4 @@ pub use local::{LocalWord, TapId};
 pub use media_rtc::{CloseCause, Identity, Role};
 pub use rtc::Rtc;
 pub use settings::Settings;
-pub use stats::{End, Ended, Row, Stats};
+pub use stats::{End, Ended, Row, Stats, StreamRow};

@@ -98,6 +98,11 @@ impl Locals {
         self.publishers.len()
     }
 
+    /// What they publish, and in how many tracks.
+    pub(crate) fn published(&self) -> impl Iterator<Item = (&Name, usize)> {
+        self.publishers.values().map(|local| (&local.name, local.tracks.len()))
+    }
+
     fn say(&mut self, word: LocalWord) {
         if self.words.len() < WORDS_MAX {
             self.words.push_back(word);

@@ -19,7 +19,7 @@ use crate::ids::{Names, SessionId};
 use crate::letter::{Letter, Path};
 use crate::local::Locals;
 use crate::settings::Settings;
-use crate::stats::{End, Ended, Row, Stats};
+use crate::stats::{End, Ended, Row, Stats, StreamRow};
 use crate::streams::{Feed, Watched};
 use crate::tcp::{Connection, Purpose, purpose_of};
 use crate::wire::{Listener, Wire};
@@ -29,6 +29,9 @@ pub(crate) type Table<K, V> = HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
 
 /// Datagrams that may wait at a socket while a tick is long, bytes.
 const QUEUE_BYTES: u32 = 4 << 20;
+
+/// Streams that statistics name.
+const STREAMS_TOLD_MAX: usize = 1_000;
 
 /// The most sessions whose end waits to be written down.
 const ENDED_MAX: usize = 65_536;
@@ -338,6 +341,34 @@ impl Rtc {
         std::mem::take(&mut self.ended)
     }
 
+    /// What is published and watched here, by name.
+    fn stream_rows(&self) -> Vec<StreamRow> {
+        let nothing = |name: &Name| StreamRow {
+            name: name.clone(),
+            is_published: false,
+            tracks_count: 0,
+            viewers_count: 0,
+        };
+        let mut rows = BTreeMap::new();
+        for (name, watched) in self.watched.iter().filter(|(_, it)| !it.viewers.is_empty()) {
+            let row = rows.entry(name).or_insert_with(|| nothing(name));
+            row.viewers_count = watched.viewers.len();
+        }
+        for (_, entry) in self.sessions.iter() {
+            if entry.role != Role::View && entry.session.is_connected() {
+                let row = rows.entry(&entry.name).or_insert_with(|| nothing(&entry.name));
+                row.is_published = true;
+                row.tracks_count += entry.session.tracks().count();
+            }
+        }
+        for (name, tracks_count) in self.locals.published() {
+            let row = rows.entry(name).or_insert_with(|| nothing(name));
+            row.is_published = true;
+            row.tracks_count += tracks_count;
+        }
+        rows.into_values().take(STREAMS_TOLD_MAX).collect()
+    }
+
     /// What was counted, and what is held.
     pub fn stats(&self) -> Stats {
         let mut stats = self.stats.clone();
@@ -352,6 +383,7 @@ impl Rtc {
             }
         }
         stats.publishers_count += self.locals.publishers_count();
+        stats.streams = self.stream_rows();
         stats.streams_count = self.directory.live_count();
         stats.streams_known_count = self.directory.streams_count();
         stats.connections_count = self.connections.len();

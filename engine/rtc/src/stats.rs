@@ -28,6 +28,8 @@ pub enum End {
 /// Counters of one shard, since its start, and what it holds now.
 #[derive(Clone, Debug, Default)]
 pub struct Stats {
+    /// Streams that are published or watched here, the first by name where they are many.
+    pub streams: Vec<StreamRow>,
     /// Sessions that publish.
     pub publishers_count: usize,
     /// Sessions that watch.
@@ -87,6 +89,19 @@ pub struct Ended {
     pub lasted: Duration,
     /// What it counted.
     pub counters: Counters,
+}
+
+/// What a shard has of a stream.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StreamRow {
+    /// Its name.
+    pub name: Name,
+    /// Whether its publisher is here, and its packets flow.
+    pub is_published: bool,
+    /// The publisher's tracks.
+    pub tracks_count: usize,
+    /// Who watches it here.
+    pub viewers_count: usize,
 }
 
 /// A session in a list.

@@ -68,7 +68,8 @@ describe('at the server itself', () => {
     await ann.page.getByLabel('Token').fill(PUBLISH_TOKEN);
     await ann.page.getByRole('button', { name: 'Go live' }).click();
     await ann.page.locator('.stage[data-state=live]').waitFor();
-    const bob = await come('Bob', '/app/watch/garden');
+    const bob = await come('Bob');
+    await bob.page.getByRole('link', { name: /garden/ }).click();
     await bob.page.locator('.stage[data-state=playing]').waitFor();
     await until('pictures are shown', () => frames(bob.page), ({ count, width }) => count > 30 && width > 0);
     await bob.page.keyboard.press('s');
