@@ -151,8 +151,11 @@ fn streams_of<'a>(rows: impl Iterator<Item = &'a StreamRow>, config: &'a Config)
     for stream in &config.streams {
         streams.entry(&stream.name).or_default();
     }
-    let as_json = |(name, (is_published, tracks, viewers))| json!({"name": name, "live": is_published, "tracks": tracks, "viewers": viewers});
-    streams.into_iter().map(as_json).collect()
+    let rows = streams.into_iter();
+    rows.map(|(name, (live, tracks, viewers))| {
+        json!({"name": name, "live": live, "tracks": tracks, "viewers": viewers})
+    })
+    .collect()
 }
 
 fn http(config: &Config) -> Value {

@@ -352,7 +352,9 @@ impl Rtc {
         let mut rows = BTreeMap::new();
         for (name, watched) in self.watched.iter().filter(|(_, it)| !it.viewers.is_empty()) {
             let row = rows.entry(name).or_insert_with(|| nothing(name));
-            row.viewers_count = watched.viewers.len();
+            // A tap is no viewer: it is the server's own.
+            let is_viewer = |number: &&u64| Locals::tap_of(**number).is_none();
+            row.viewers_count = watched.viewers.iter().filter(is_viewer).count();
         }
         for (_, entry) in self.sessions.iter() {
             if entry.role != Role::View && entry.session.is_connected() {
