@@ -44,6 +44,9 @@ keys! {
         peer_name: String = "icey".into(), restart(),
             check(|symple| check_names(std::slice::from_ref(&symple.peer_name)));
 
+        /// The stream that a call to the server's own peer is about where the caller names none.
+        stream: String = "live".into(), check(|symple| crate::stream_name(&symple.stream));
+
         /// How long a client may take to say who it is, in milliseconds. Then: 408.
         auth_timeout_ms: u64 = 10_000, within(100, 600_000), restart();
 

@@ -65,6 +65,9 @@ impl Control {
         let uptime_s = view.now.saturating_sub(view.started).as_secs();
         let symple = || view.shards.iter().filter_map(|shard| shard.symple.as_deref());
         let sum = |of: fn(&engine_node::SympleStats) -> u64| symple().map(of).sum::<u64>();
+        let rtc = || view.shards.iter().filter_map(|shard| shard.rtc.as_deref());
+        let publishers: usize = rtc().map(|stats| stats.publishers_count).sum();
+        let viewers: usize = rtc().map(|stats| stats.viewers_count).sum();
         let state = match (is_ready, self.is_draining()) {
             (true, _) => "running",
             (false, true) => "stopping",
@@ -113,6 +116,12 @@ impl Control {
             "status": status,
             "peer": peer(config),
             "runtime": {"state": state},
+            "sessions": {
+                "total": publishers + viewers,
+                "active": publishers + viewers,
+                "publishers": publishers,
+                "viewers": viewers,
+            },
             "signalling": {
                 "enabled": config.symple.enabled,
                 "websockets": sum(|stats| stats.websockets_count),

@@ -8,6 +8,7 @@
 //! *Invariant:* nothing here waits, and nothing here is shared with another shard.
 
 mod access;
+mod calls;
 mod census;
 mod connection;
 mod fanout;

@@ -17,6 +17,7 @@ use shards_runtime::{
     BindOptions, Completion, Context, Io, Op, Service, ShardId, Slab, Socket, Token,
 };
 
+use crate::calls::Calls;
 use crate::connection::Connection;
 use crate::fanout::Due;
 use crate::feed::{Feed, FeedKey};
@@ -107,6 +108,8 @@ pub struct Node {
     pub(crate) log: Option<Box<dyn LogSink>>,
     pub(crate) turn: Option<Relay>,
     pub(crate) signalling: Option<Signalling>,
+    /// Calls to the server's own peer.
+    pub(crate) calls: Calls,
     /// WebSockets now, and those that may have something to send.
     pub(crate) websockets_count: u64,
     pub(crate) websockets_due: VecDeque<Token>,
@@ -162,6 +165,7 @@ impl Node {
             log,
             turn: None,
             signalling: None,
+            calls: Calls::default(),
             websockets_count: 0,
             websockets_due: VecDeque::new(),
             rtc: None,
@@ -297,8 +301,9 @@ impl<I: Io> Service<I> for Node {
         self.publish_feeds(cx);
         self.fan_out(cx);
         self.end_turn_tick(cx);
-        self.tick_signalling(cx);
         self.end_rtc_tick(cx);
+        // Last: what the others say to callers goes out in the same tick.
+        self.tick_signalling(cx);
         if now >= self.housekeeping_at {
             self.keep_house(cx);
         }

@@ -13,6 +13,7 @@ use protocol_icy::{AccessLine, access_line};
 use protocol_turn::timed_credential;
 use shards_runtime::{Context, Io, ShardId, Token};
 
+use crate::calls::AGENT_PREFIX;
 use crate::message::{ForwardedRequest, Message};
 use crate::node::Node;
 use crate::whole::{Answer, Reply};
@@ -99,6 +100,8 @@ impl Node {
             Wish::Open { role, name, offer, is_known } => {
                 let client = request.peer.ip();
                 let agent = request.header("user-agent").map(str::to_owned);
+                // Nobody but signalling speaks for a caller.
+                let agent = agent.filter(|agent| !agent.starts_with(AGENT_PREFIX));
                 let open = Open { role, name, offer: &offer, client, agent, is_known };
                 rtc.open(cx, asker, open);
             }
@@ -121,7 +124,13 @@ impl Node {
         }
         let (outcomes, ended) = (rtc.take_outcomes(), rtc.take_ended());
         for (asker, outcome) in outcomes {
-            let Asker::Connection(token) = asker else { continue };
+            let token = match asker {
+                Asker::Connection(token) => token,
+                Asker::Other(number) => {
+                    self.call_answered(cx, number, outcome);
+                    continue;
+                }
+            };
             let is_there = self.connections.get(token).is_some_and(|it| it.is_asking());
             match outcome {
                 Outcome::Answered(answer) if is_there => self.reply(cx, token, &whole(answer)),
@@ -141,6 +150,8 @@ impl Node {
             }
         }
         for ended in ended {
+            let reason = cause_of(&ended);
+            self.call_ended(cx, ended.session, ended.agent.as_deref(), &reason);
             let line = line_of(&ended, cx.wall_clock().as_secs());
             let Some(log) = &mut self.log else { continue };
             if !log.append(line) {
@@ -191,6 +202,14 @@ fn ice_links(config: &Config, user: &SessionId, is_known: bool, now_s: u64) -> V
     config.turn_urls().into_iter().map(link).collect()
 }
 
+/// Why a session ended, in a word.
+fn cause_of(ended: &Ended) -> String {
+    match &ended.cause {
+        Ok(end) => format!("{end:?}"),
+        Err(cause) => format!("{cause:?}"),
+    }
+}
+
 /// The line of the access log: a session as a request that took as long as it lasted.
 fn line_of(ended: &Ended, unix_seconds: u64) -> String {
     let status = match ended.cause {
@@ -207,10 +226,7 @@ fn line_of(ended: &Ended, unix_seconds: u64) -> String {
         Role::View => ("WATCH", "WebRTC/WHEP"),
         _ => ("PUBLISH", "WebRTC/WHIP"),
     };
-    let cause = match &ended.cause {
-        Ok(end) => format!("{end:?}"),
-        Err(cause) => format!("{cause:?}"),
-    };
+    let cause = cause_of(ended);
     let counters = &ended.counters;
     let agent = format!(
         "{}; {cause}; in {} packets {} bytes, out {} packets {} bytes",

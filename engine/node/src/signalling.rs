@@ -3,7 +3,7 @@
 //! ```text
 //! text of a WebSocket ─► Server ─┬─ Send ──► WebSockets of this shard
 //!                          ▲     ├─ Mail ──► Message::Symple to another shard
-//!        Message::Symple ──┘     ├─ Heard ─► the server's own peer
+//!        Message::Symple ──┘     ├─ Heard ─► the server's own peer: `calls`
 //!                                └─ Close ─► the WebSocket, behind what waits for it
 //! ```
 //!
@@ -185,7 +185,7 @@ pub(crate) fn key_of(token: Token) -> ConnectionKey {
     ConnectionKey(u64::from(token.slot) << 32 | u64::from(token.generation))
 }
 
-fn token_of(key: ConnectionKey) -> Token {
+pub(crate) fn token_of(key: ConnectionKey) -> Token {
     Token { slot: (key.0 >> 32) as u32, generation: key.0 as u32 }
 }
 
@@ -211,6 +211,7 @@ impl Node {
         let Some(signalling) = &mut self.signalling else { return };
         let input = Input::Disconnected { connection: key_of(token) };
         signalling.server.handle(cx.now(), input);
+        self.calls.forget(key_of(token));
         self.carry_out(cx);
     }
 
@@ -260,8 +261,9 @@ impl Node {
                 Output::Mail { to, mail } => {
                     cx.send_surely(ShardId(to.0), Message::Symple(mail));
                 }
-                // The server's own peer takes calls where WebRTC is there to take them.
-                Output::Heard { .. } => {}
+                Output::Heard { from, connection, message, .. } => {
+                    self.call_heard(cx, &from, connection, &message);
+                }
                 Output::Ask { .. } => unreachable!("tokens are known here"),
             }
         }

@@ -109,6 +109,8 @@ counters! {
     websockets_malformed,
     /// WebSockets ended because this shard had too much to tell the others.
     websockets_overloaded,
+    /// Calls that the server's own peer took.
+    calls,
     /// Access-log lines lost because their queue was full.
     log_lines_dropped,
 }
