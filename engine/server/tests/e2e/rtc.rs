@@ -131,7 +131,7 @@ fn a_page_publishes_and_three_watch() {
     for name in ["one", "two", "three"] {
         wait_for("it sees and hears", || {
             let (frames, sound, _) = pages.counts(name);
-            frames >= 50 && sound > 48_000
+            frames >= 50 && sound > 50
         });
     }
     let metric = |name: &str| server.metric(&format!("skywave_rtc_{name}")).unwrap_or_default();
@@ -156,7 +156,6 @@ fn a_page_publishes_and_three_watch() {
 }
 
 #[test]
-#[ignore = "not run on a quiet machine yet; cargo test -p engine-server --test e2e -- --ignored rtc"]
 fn ice_starts_anew_and_a_page_is_loaded_anew() {
     if !have(&["chromium"]) {
         return;
@@ -179,7 +178,6 @@ fn ice_starts_anew_and_a_page_is_loaded_anew() {
 }
 
 #[test]
-#[ignore = "not run on a quiet machine yet; cargo test -p engine-server --test e2e -- --ignored rtc"]
 fn through_turn_alone_with_what_whip_hands_out() {
     if !have(&["chromium"]) {
         return;
@@ -227,7 +225,6 @@ fn aiortc() -> Option<String> {
 }
 
 #[test]
-#[ignore = "not run on a quiet machine yet; cargo test -p engine-server --test e2e -- --ignored rtc"]
 fn aiortc_publishes_and_watches() {
     if !have(&["python3", "pip3"]) {
         return;
