@@ -243,7 +243,7 @@ impl Room {
             picture.owed_bytes -= (count * self.plan.packet_bytes) as f64;
             for part in 0..count {
                 let mut payload = vec![7; self.plan.packet_bytes];
-                let is_key = picture.count == 0 || picture.count % 300 == 0;
+                let is_key = picture.count == 0 || picture.count.is_multiple_of(300);
                 payload[0] = if part == 0 { 0x10 } else { 0 };
                 payload[1] = if is_key { 0x50 } else { 0x51 };
                 packets.push(Media {

@@ -386,7 +386,8 @@ impl Field {
             publisher.owed_bytes -= (count * bytes) as f64;
             for part in 0..count {
                 let mut payload = vec![7; bytes];
-                let is_key = publisher.pictures % KEYFRAME_EVERY == 0 || publisher.sequence == 1;
+                let is_key =
+                    publisher.pictures.is_multiple_of(KEYFRAME_EVERY) || publisher.sequence == 1;
                 payload[0] = if part == 0 { 0x10 } else { 0 };
                 payload[1] = if is_key { 0x50 } else { 0x51 };
                 stamp(&mut payload, publisher.sequence, left_us);
