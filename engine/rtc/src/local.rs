@@ -311,12 +311,16 @@ impl Rtc {
             known.fed_by = source.map(|source| source.session);
         }
         let Some(source) = source else { return };
-        if !self.feeds.contains_key(&source.session) {
-            self.feeds.insert(source.session, Feed::new(source.at));
+        let mut is_new = false;
+        let feed = self.feeds.entry(source.session).or_insert_with(|| {
+            is_new = true;
+            Feed::new(source.at)
+        });
+        feed.viewers.insert(tap.0);
+        if is_new {
             self.post(cx, source.at, Letter::Subscribe(source.session));
         }
         let Some(feed) = self.feeds.get_mut(&source.session) else { return };
-        feed.viewers.insert(tap.0);
         let tracks: Vec<TrackInfo> = feed.tracks().cloned().collect();
         if !tracks.is_empty() {
             feed.want_keyframes();

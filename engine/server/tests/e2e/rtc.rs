@@ -116,7 +116,6 @@ impl Pages {
 }
 
 #[test]
-#[ignore = "not run on a quiet machine yet; cargo test -p engine-server --test e2e -- --ignored rtc"]
 fn a_page_publishes_and_three_watch() {
     if !have(&["chromium"]) {
         return;
