@@ -145,7 +145,7 @@ describe('streams', () => {
     await until('pictures are shown', () => frames(bob.page), ({ count, width }) => count > 10 && width > 0);
     await bob.page.keyboard.press('s');
     const statistics = bob.page.locator('.statistics');
-    await until('a bitrate', () => statistics.innerText(), (text) => /[1-9]\d* kbit\/s|Mbit\/s/.test(text));
+    await until('a bitrate', () => statistics.innerText(), (text) => /Bitrate\s+([1-9]\d* kbit|[\d.]+ Mbit)/.test(text));
     expect(await statistics.innerText()).toMatch(/\d+ × \d+/);
     await shot(bob.page, 'watch-statistics-desk-dark');
 
