@@ -14,6 +14,7 @@
 //! | `web` | the pages for browsers |
 //! | `routes`, `signalling` | paths of our own, and Symple over WebSocket |
 //! | `turn` | browsers and coturn's clients through the TURN of the server |
+//! | `workers` | sources and recordings through worker processes |
 //! | `process` | configuration, signals, logs |
 //! | `transcript` | the same requests to Debian's icecast2 |
 
@@ -45,3 +46,4 @@ mod transcript;
 mod turn;
 mod turn_network;
 mod web;
+mod workers;

@@ -1,0 +1,87 @@
+//! Worker processes in the server: a file becomes a stream of WebRTC, and the stream a recording.
+//! The recorder gets what a browser that watches would get, so it is both ways at once.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::harness::{Folder, Server, Setup, have, wait_for};
+
+/// The program beside the server's own; cargo builds it with the workspace, not with this package.
+fn has_worker() -> bool {
+    let worker = Path::new(env!("CARGO_BIN_EXE_skywave")).with_file_name("skywave-worker");
+    let is_there = worker.is_file();
+    assert!(
+        is_there || std::env::var_os("SKYWAVE_TEST_NO_PEERS").is_some(),
+        "{} is missing: cargo build -p media-worker",
+        worker.display()
+    );
+    is_there
+}
+
+fn film(folder: &Folder) -> PathBuf {
+    let path = folder.path().join("film.mp4");
+    let made = Command::new("ffmpeg")
+        .args(["-nostdin", "-loglevel", "error", "-f", "lavfi", "-i"])
+        .arg("testsrc=size=320x240:rate=25:duration=2")
+        .args(["-f", "lavfi", "-i", "sine=frequency=440:duration=2", "-c:v", "libx264"])
+        .args(["-bf", "0", "-g", "25", "-pix_fmt", "yuv420p", "-c:a", "libopus"])
+        .arg(&path)
+        .status();
+    assert!(made.expect("ffmpeg runs").success());
+    path
+}
+
+fn recordings(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    files.retain(|path| path.extension().is_some_and(|end| end == "mp4"));
+    files.sort();
+    files
+}
+
+fn index_of(file: &Path) -> serde_json::Value {
+    let text = std::fs::read(format!("{}.json", file.display())).unwrap_or_default();
+    serde_json::from_slice(&text).unwrap_or_default()
+}
+
+#[test]
+fn a_file_is_a_stream_and_the_stream_is_recorded() {
+    if !has_worker() || !have(&["ffmpeg", "ffprobe"]) {
+        return;
+    }
+    let folder = Folder::new("workers");
+    let film = film(&folder);
+    let out = folder.path().join("recordings");
+    let udp = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let rtc = udp.local_addr().expect("bound").to_string();
+    drop(udp);
+    let flags = [
+        "--rtc",
+        &rtc,
+        "--stream",
+        &format!("film={}", film.display()),
+        "--record-dir",
+        &out.display().to_string(),
+    ];
+    let toml = "[workers]\nrecord_rotate_s = 3\n".to_owned();
+    let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+    let server = Server::start_with(Setup { toml, flags, port: 0 });
+    // The first is over when the second begins.
+    wait_for("two recordings", || recordings(&out).len() >= 2);
+    let first = recordings(&out).remove(0);
+    wait_for("the first is closed", || index_of(&first)["is_closed"] == true);
+    let said = Command::new("ffprobe")
+        .args(["-loglevel", "error", "-count_packets", "-show_entries"])
+        .arg("stream=codec_name,width,nb_read_packets")
+        .args(["-of", "csv=p=0"])
+        .arg(&first)
+        .output()
+        .expect("ffprobe runs");
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    let (video, audio) = said.trim().split_once('\n').expect("two tracks");
+    let count = |line: &str| line.rsplit(',').next().and_then(|it| it.parse().ok()).unwrap_or(0);
+    assert!(video.starts_with("h264,320") && count(video) >= 50, "{said}");
+    assert!(audio.starts_with("opus") && count(audio) >= 100, "{said}");
+    assert_eq!(index_of(&first)["stream"], "film");
+    drop(server);
+}
