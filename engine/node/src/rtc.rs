@@ -150,8 +150,11 @@ impl Node {
             }
         }
         for ended in ended {
-            let reason = cause_of(&ended);
-            self.call_ended(cx, ended.session, ended.agent.as_deref(), &reason);
+            // Who was refused has been told, and who hung up knows.
+            if !matches!(ended.cause, Ok(End::Refused | End::Deleted)) {
+                let reason = cause_of(&ended);
+                self.call_ended(cx, ended.session, ended.agent.as_deref(), &reason);
+            }
             let line = line_of(&ended, cx.wall_clock().as_secs());
             let Some(log) = &mut self.log else { continue };
             if !log.append(line) {
