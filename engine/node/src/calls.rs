@@ -16,6 +16,7 @@
 //! media goes on, until the far end is silent for too long.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::IpAddr;
 
 use engine_rtc::{Asker, Command, Name, Open, Opened, Outcome, Role, SessionId, whip};
@@ -151,17 +152,17 @@ impl Node {
         let Some(client) = self.connections.get(token_of(connection)).map(|it| it.peer.ip()) else {
             return;
         };
-        let answer = if self.rtc.is_none() {
-            reject("unavailable")
-        } else if self.calls.by_connection.contains_key(&connection) {
-            reject("busy")
-        } else {
-            let mut wish = Wish::default();
-            wish.hear(message);
-            let call = OneCall { caller: caller.to_owned(), client, wish, stage: Stage::Accepted };
-            self.calls.by_connection.insert(connection, call);
-            self.counters.calls += 1;
-            Call::Accept
+        let answer = match self.calls.by_connection.entry(connection) {
+            _ if self.rtc.is_none() => reject("unavailable"),
+            Entry::Occupied(_) => reject("busy"),
+            Entry::Vacant(place) => {
+                let mut wish = Wish::default();
+                wish.hear(message);
+                let caller = caller.to_owned();
+                place.insert(OneCall { caller, client, wish, stage: Stage::Accepted });
+                self.counters.calls += 1;
+                Call::Accept
+            }
         };
         self.say_to_caller(cx, caller, &answer);
     }
