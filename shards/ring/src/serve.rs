@@ -5,7 +5,10 @@
 //! # use shards_runtime::{Placement, Service};
 //! # fn example<S: Service<shards_ring::UringIo>>(
 //! #     new: impl Fn(shards_runtime::Socket) -> S + Send + Sync + 'static,
-//! # ) -> std::io::Result<()> {
+//! # ) -> std::io::Result<()>
+//! # where
+//! #     <S as Service<shards_ring::UringIo>>::Message: 'static,
+//! # {
 //! let anywhere = Placement { shards_count: 1, cores: Vec::new() };
 //! let address = "127.0.0.1:0".parse().expect("an address");
 //! let (address, shards) =
