@@ -58,6 +58,7 @@ replay![
     stun_message,
     stun_stream,
     turn_server,
+    whip_request,
     ws_frames,
     ws_handshake,
     ws_deflate,
