@@ -310,7 +310,7 @@ describe('the other pages', () => {
   test('a server without these features is no error', async () => {
     site.handle = () => null;
     const ann = await come('Ann', '/app/recordings');
-    await ann.page.getByText('This server does not record').waitFor();
+    await ann.page.getByText('This server does not list recordings').waitFor();
     await ann.page.getByRole('link', { name: 'Watch' }).click();
     await ann.page.getByLabel('A stream by its name').waitFor();
     noComplaints();

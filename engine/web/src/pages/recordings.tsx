@@ -23,8 +23,8 @@ export function RecordingsPage() {
       {chosen && <Player key={chosen.name} of={chosen} close={() => setPlaying('')} />}
       {value === undefined && !problem && <p class="quiet">Loading …</p>}
       {value === null && (
-        <Empty icon={Film} title="This server does not record">
-          <p>Its configuration names no folder for recordings.</p>
+        <Empty icon={Film} title="This server does not list recordings">
+          <p>What it records lies in the folder that its configuration names.</p>
         </Empty>
       )}
       {value?.length === 0 && (

@@ -1,11 +1,10 @@
 // Publishing by WHIP: our media to a stream's name, mended or made anew when the way breaks.
 
-import { Problem, problemOf } from '../api/problem';
-import { Backoff } from '../signal/backoff';
-import { iceServers } from './ice';
-import { Resource } from './resource';
+import type { Problem } from '../api/problem';
+import type { WayState } from './way';
+import { Way, isFinal } from './way';
 
-export type PublishState = 'joining' | 'live' | 'restarting' | 'waiting' | 'ended';
+export type PublishState = WayState<'live'>;
 
 export interface PublishEvents {
   state(state: PublishState, problem: Problem | null): void;
@@ -22,29 +21,17 @@ export interface PublishOptions {
   simulcast: boolean;
 }
 
-const MENDS_WITHIN_MS = 3_000;
-
-export class Publisher {
-  pc: RTCPeerConnection | null = null;
-  private resource: Resource | null = null;
-  private timer: ReturnType<typeof setTimeout> | undefined;
-  private isStopped = false;
-  private wasLive = false;
-  private readonly backoff = new Backoff(500, 8_000);
-
+export class Publisher extends Way<'live'> {
   constructor(
     private readonly media: MediaStream,
     private readonly options: PublishOptions,
-    private readonly events: PublishEvents,
-  ) {}
-
-  start(): void {
-    void this.join();
-  }
-
-  stop(): void {
-    this.isStopped = true;
-    this.drop();
+    events: PublishEvents,
+  ) {
+    const { endpoint, token } = options;
+    const endedText = 'The server has ended it.';
+    super({ endpoint, token, purpose: 'publish here', up: 'live', endedText }, (state, problem) =>
+      events.state(state, problem),
+    );
   }
 
   /** Another track in the place of the one of its kind, without a new offer. */
@@ -53,20 +40,13 @@ export class Publisher {
     await senders.find((sender) => sender.track?.kind === track.kind)?.replaceTrack(track);
   }
 
-  private async join(): Promise<void> {
-    this.events.state('joining', null);
-    const servers = await iceServers(this.options.token);
-    if (this.isStopped) return;
-    const pc = new RTCPeerConnection({ iceServers: servers, bundlePolicy: 'max-bundle' });
-    this.pc = pc;
+  protected prepare(pc: RTCPeerConnection): void {
     for (const track of this.media.getTracks()) this.add(pc, track);
-    pc.onconnectionstatechange = () => this.connectionChanged(pc);
-    this.resource = new Resource(pc, this.options.token);
-    try {
-      await this.resource.open(this.options.endpoint, 'publish here');
-    } catch (error) {
-      if (this.pc === pc && !this.isStopped) this.failed(problemOf(error));
-    }
+  }
+
+  protected triesAgainIn(problem: Problem): number | null {
+    // What was never live is the person's to try again; what was is ours to bring back.
+    return !this.wasUp || isFinal(problem) ? null : this.backoff.next();
   }
 
   private add(pc: RTCPeerConnection, track: MediaStreamTrack): void {
@@ -80,53 +60,6 @@ export class Publisher {
       const isChosen = (it: { mimeType: string }) => it.mimeType.toLowerCase() === codec.toLowerCase();
       transceiver.setCodecPreferences?.([...known.filter(isChosen), ...known.filter((it) => !isChosen(it))]);
     }
-  }
-
-  private connectionChanged(pc: RTCPeerConnection): void {
-    if (this.pc !== pc) return;
-    clearTimeout(this.timer);
-    switch (pc.connectionState) {
-      case 'connected':
-        this.backoff.reset();
-        this.wasLive = true;
-        return this.events.state('live', null);
-      case 'disconnected':
-        this.timer = setTimeout(() => void this.mend(pc), MENDS_WITHIN_MS);
-        return;
-      case 'failed':
-        return void this.mend(pc);
-      case 'closed':
-        return this.failed(new Problem('The server has ended it.'));
-    }
-  }
-
-  private async mend(pc: RTCPeerConnection): Promise<void> {
-    if (this.pc !== pc || this.isStopped) return;
-    this.events.state('restarting', null);
-    const done = await this.resource?.restart().catch(() => false);
-    if (this.pc !== pc || this.isStopped) return;
-    const lost = new Problem('The connection was lost.');
-    if (!done) return this.failed(lost);
-    this.timer = setTimeout(() => {
-      if (this.pc === pc && pc.connectionState !== 'connected') this.failed(lost);
-    }, MENDS_WITHIN_MS * 2);
-  }
-
-  private failed(problem: Problem): void {
-    this.drop();
-    // What was never live is the person's to try again; what was is ours to bring back.
-    const isFinal = !this.wasLive || [401, 403, 406, 415].includes(problem.status);
-    this.events.state(isFinal ? 'ended' : 'waiting', problem);
-    if (!isFinal) this.timer = setTimeout(() => void this.join(), this.backoff.next());
-  }
-
-  private drop(): void {
-    clearTimeout(this.timer);
-    this.resource?.close();
-    this.resource = null;
-    const pc = this.pc;
-    this.pc = null;
-    pc?.close();
   }
 }
 
