@@ -24,8 +24,6 @@ pub enum Event {
     RecordingClosed(Recording),
     /// A recording was removed, as too old or too many.
     RecordingRemoved(Recording),
-    /// A clip around motion is complete.
-    ClipClosed(Recording),
 }
 
 /// A sentence for operators.

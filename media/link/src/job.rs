@@ -141,8 +141,6 @@ pub struct Analysis {
     pub voice: Option<Voice>,
     /// Pictures of motion.
     pub snapshots: Option<Snapshots>,
-    /// Recordings around motion.
-    pub clips: Option<Clips>,
 }
 
 /// A part of the picture, as fractions of its size.
@@ -246,22 +244,6 @@ pub struct Snapshots {
     pub count_max: u32,
 }
 
-/// Recordings around motion.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Clips {
-    /// Where they are written.
-    pub directory: String,
-    /// What is kept from before the motion.
-    #[serde(default = "second_ms")]
-    pub pre_roll_ms: u32,
-    /// What is kept from after the last motion.
-    #[serde(default = "post_roll_ms")]
-    pub post_roll_ms: u32,
-    /// The most bytes of all clips; the oldest go. 0 is no limit.
-    #[serde(default)]
-    pub keep_bytes: u64,
-}
-
 fn yes() -> bool {
     true
 }
@@ -272,10 +254,6 @@ fn fragment_ms() -> u32 {
 
 fn second_ms() -> u32 {
     1_000
-}
-
-fn post_roll_ms() -> u32 {
-    3_000
 }
 
 fn snapshots_max() -> u32 {
