@@ -18,7 +18,7 @@ use shards_sim::{Faults, World};
 use crate::args::Args;
 
 /// The server of `protocol/http/examples`, as it is.
-#[path = "../../protocol/http/examples/serve/mod.rs"]
+#[path = "../../protocol/http/examples/serve.rs"]
 #[allow(dead_code, missing_docs, reason = "what starts it on real shards")]
 mod serve;
 
@@ -110,7 +110,8 @@ fn requests(count: usize, at_once: usize) {
     let machine = io.id();
     let address = SocketAddr::new(World::node_address(0), 80);
     let (acceptor, _) = io.listen(address, BindOptions::default()).expect("a free address");
-    let server = serve::Server::new(acceptor, 10, None, None, io.now());
+    let site = serve::site(&serve::Settings::default()).expect("nothing is read");
+    let server = engine_http::Server::new(&site, (), acceptor, None, io.now());
     let mut shard = Shard::new(io, mesh(2, 1).swap_remove(0), server);
     let mut peer = world.connect(SocketAddr::from(([192, 0, 2, 1], 0)), address);
     let requests = SHORT.repeat(at_once);

@@ -1,5 +1,4 @@
-//! A web server in a few pages: `protocol-http` and `protocol-ws` on shards, one thread for each
-//! core, and nothing else.
+//! A web server in a page: `engine-http` on shards, one thread for each core.
 //!
 //! ```text
 //! cargo run --release -p protocol-http --example serve -- ADDR [--cores LIST] [--root DIR]
@@ -12,77 +11,138 @@
 //! | `/empty` | 200 without a body |
 //! | `/length` | to `POST` and `PUT`: how many bytes the body had |
 //! | `/echo` | a WebSocket that says everything again, compressed for who wants that |
-//! | any other | a file under the root, with `ETag`, conditions and ranges |
-//!
-//! Where to read on: `serve/site.rs` is the table of routes and what they answer, `serve/driver.rs`
-//! the service that a shard runs: it brings sockets and `protocol_http::server` together. Limits
-//! are in `serve/limits.rs`.
+//! | any other | a file under the root, with `ETag`, conditions, ranges, precompressed variants |
 
-#[path = "serve/mod.rs"]
-mod serve;
-
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use serve::Settings;
+use engine_http::{
+    Answer, Conversation, Handler, Message, Method, Replies, Request, Route, Site, Status, Upload,
+    tls_of, whole,
+};
+use shards_runtime::Shards;
 
 const USAGE: &str =
-    "usage: serve ADDR [--cores 0,1,…] [--root DIR] [--tls-cert FILE --tls-key FILE]
-  ADDR     where to listen, such as 127.0.0.1:8080; port 0 picks a free one
-  --cores  one thread on each of these cores; without it, one thread on any core
-  --root   serve the files of this directory
-  --tls-cert, --tls-key  speak TLS too, with this certificate chain and key, in PEM";
+    "usage: serve ADDR [--cores 0,1,…] [--root DIR] [--tls-cert FILE --tls-key FILE]";
+
+const ROUTES: &[Route<Handler<()>>] = &[
+    Route::new(Method::Get, "/", Handler::Answer(hello)),
+    Route::new(Method::Post, "/", Handler::Upload(mirror)).with_body(64 << 10),
+    Route::new(Method::Put, "/", Handler::Upload(mirror)).with_body(64 << 10),
+    Route::new(Method::Get, "/empty", Handler::Answer(empty)),
+    Route::new(Method::Post, "/length", Handler::Upload(length)).with_body(1 << 20),
+    Route::new(Method::Put, "/length", Handler::Upload(length)).with_body(1 << 20),
+    Route::new(Method::Get, "/echo", Handler::WebSocket(echo)),
+    Route::new(Method::Get, "/{*path}", Handler::Files),
+];
+
+fn hello(_: &mut (), _: &Request<'_>, answer: Answer<'_>) {
+    answer.text(Status::OK, "Hello, world!");
+}
+
+fn empty(_: &mut (), _: &Request<'_>, answer: Answer<'_>) {
+    answer.text(Status::OK, "");
+}
+
+/// Holds the body until it is whole.
+fn mirror(_: &mut (), _: &Request<'_>) -> Box<dyn Upload<()>> {
+    whole(|_, body, answer| answer.text(Status::OK, body))
+}
+
+fn length(_: &mut (), _: &Request<'_>) -> Box<dyn Upload<()>> {
+    Box::new(Length(0))
+}
+
+/// Takes a body piece by piece, and holds nothing of it.
+struct Length(usize);
+
+impl Upload<()> for Length {
+    fn piece(&mut self, _: &mut (), bytes: &[u8]) {
+        self.0 += bytes.len();
+    }
+
+    fn end(self: Box<Self>, _: &mut (), answer: Answer<'_>) {
+        answer.text(Status::OK, format!("{}\n", self.0));
+    }
+}
+
+fn echo(_: &mut (), _: &Request<'_>) -> Box<dyn Conversation<()>> {
+    Box::new(|_: &mut (), message: Message<'_>, replies: &mut Replies<'_>| {
+        replies.send(message.kind, message.payload);
+    })
+}
+
+/// What the command line says.
+#[derive(Debug, Default)]
+pub struct Settings {
+    /// Where to listen.
+    pub address: Option<SocketAddr>,
+    /// One shard on each of these; empty is one shard anywhere.
+    pub cores: Vec<usize>,
+    /// Whose files to serve.
+    pub root: Option<PathBuf>,
+    /// Files with the certificate chain and its key, in PEM: TLS is spoken beside plain HTTP.
+    pub tls: Option<(PathBuf, PathBuf)>,
+}
+
+/// The site that is served.
+pub fn site(settings: &Settings) -> io::Result<Site<()>> {
+    let mut site = Site::new("serve", ROUTES);
+    site.root.clone_from(&settings.root);
+    site.tls = settings.tls.as_ref().map(|(chain, key)| tls_of(chain, key)).transpose()?;
+    // Generous: one load generator is one address.
+    site.limits.addresses.connections_max = 50_000;
+    site.limits.addresses.requests_per_second_max = 10_000_000;
+    Ok(site)
+}
+
+/// Starts the shards; the address carries the port in use.
+pub fn start(settings: &Settings) -> io::Result<(SocketAddr, Shards)> {
+    let address = settings.address.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));
+    site(settings)?.serve(address, &settings.cores, || ())
+}
 
 fn main() -> ExitCode {
-    let settings = match parse_args(std::env::args().skip(1)) {
-        Ok(settings) => settings,
-        Err(message) => {
-            eprintln!("serve: {message}\n{USAGE}");
-            return ExitCode::from(2);
-        }
-    };
-    match serve::start(&settings) {
+    let started = parse_args(std::env::args().skip(1)).and_then(|settings| start(&settings));
+    match started {
         Ok((address, shards)) => {
             println!("listening on http://{address}/");
             shards.join();
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("serve: {error}");
-            ExitCode::FAILURE
+            eprintln!("serve: {error}\n{USAGE}");
+            ExitCode::from(if error.kind() == io::ErrorKind::InvalidInput { 2 } else { 1 })
         }
     }
 }
 
-fn parse_args(mut args: impl Iterator<Item = String>) -> Result<Settings, String> {
-    let mut address: Option<SocketAddr> = None;
-    let mut cores = Vec::new();
-    let mut root = None;
+fn parse_args(mut args: impl Iterator<Item = String>) -> io::Result<Settings> {
+    let mut settings = Settings::default();
     let (mut certificate, mut key) = (None, None);
     while let Some(arg) = args.next() {
-        let mut value = || args.next().ok_or(format!("{arg} needs a value"));
+        let mut value = || args.next().ok_or_else(|| wrong(format!("{arg} needs a value")));
         match arg.as_str() {
             "--cores" => {
                 let numbers = value()?;
-                let parsed = numbers.split(',').map(|number| number.trim().parse::<usize>());
-                cores = parsed.collect::<Result<_, _>>().map_err(|_| "cores are numbers")?;
+                let cores = numbers.split(',').map(|number| number.trim().parse());
+                settings.cores = cores.collect::<Result<_, _>>().map_err(wrong)?;
             }
-            "--root" => root = Some(PathBuf::from(value()?)),
-            "--tls-cert" => certificate = Some(PathBuf::from(value()?)),
-            "--tls-key" => key = Some(PathBuf::from(value()?)),
-            text if address.is_none() => {
-                let parsed = text.parse().map_err(|_| format!("no address: {text}"))?;
-                address = Some(parsed);
-            }
-            other => return Err(format!("what is {other}?")),
+            "--root" => settings.root = Some(value()?.into()),
+            "--tls-cert" => certificate = Some(value()?.into()),
+            "--tls-key" => key = Some(value()?.into()),
+            address => settings.address = Some(address.parse().map_err(wrong)?),
         }
     }
-    let address = address.ok_or("no address")?;
-    let tls = match (certificate, key) {
-        (Some(certificate), Some(key)) => Some((certificate, key)),
-        (None, None) => None,
-        _ => return Err("--tls-cert and --tls-key go together".to_owned()),
-    };
-    Ok(Settings { address, cores, root, tls })
+    if certificate.is_some() != key.is_some() {
+        return Err(wrong("--tls-cert and --tls-key go together"));
+    }
+    settings.tls = certificate.zip(key);
+    settings.address.map(|_| settings).ok_or_else(|| wrong("no address"))
+}
+
+fn wrong(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, error)
 }

@@ -48,7 +48,7 @@ impl<'o> ResponseWriter<'o> {
     }
 
     /// Goes on with a head whose first lines are in `out`.
-    pub(crate) fn append_to(out: &'o mut Vec<u8>) -> ResponseWriter<'o> {
+    pub fn append_to(out: &'o mut Vec<u8>) -> ResponseWriter<'o> {
         ResponseWriter { out }
     }
 

@@ -3,7 +3,7 @@
 
 #[path = "peers/programs.rs"]
 mod programs;
-#[path = "../examples/serve/mod.rs"]
+#[path = "../examples/serve.rs"]
 #[allow(dead_code, reason = "its command line and other tests use the rest")]
 mod serve;
 
@@ -251,12 +251,7 @@ fn pythons_server() {
 
 #[test]
 fn the_example() {
-    let settings = serve::Settings {
-        address: "127.0.0.1:0".parse().unwrap(),
-        cores: Vec::new(),
-        root: None,
-        tls: None,
-    };
+    let settings = serve::Settings { address: None, cores: Vec::new(), root: None, tls: None };
     let address = serve::start(&settings).unwrap().0;
     let url = |path: &str| Url::parse(&format!("http://{address}{path}")).unwrap();
     let mut driver = Driver::new();

@@ -5,7 +5,7 @@
 #[path = "peers/programs.rs"]
 mod programs;
 mod root;
-#[path = "../examples/serve/mod.rs"]
+#[path = "../examples/serve.rs"]
 #[allow(dead_code, reason = "its command line and other tests use the rest")]
 mod serve;
 mod walk;
@@ -119,12 +119,8 @@ fn nothing_is_left_over_between_nginx_and_us() {
         return;
     }
     let root = root::root("behind-root", &[("text.txt", TEXT.as_bytes())]);
-    let settings = serve::Settings {
-        address: "127.0.0.1:0".parse().unwrap(),
-        cores: Vec::new(),
-        root: Some(root),
-        tls: None,
-    };
+    let settings =
+        serve::Settings { address: None, cores: Vec::new(), root: Some(root), tls: None };
     let server = serve::start(&settings).unwrap().0;
     let nginx = Nginx::in_front_of(server);
     let probe = b"GET /text.txt HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";

@@ -4,7 +4,7 @@
 #[path = "peers/programs.rs"]
 mod programs;
 mod root;
-#[path = "../examples/serve/mod.rs"]
+#[path = "../examples/serve.rs"]
 #[allow(dead_code, reason = "its command line and other tests use the rest")]
 mod serve;
 
@@ -57,7 +57,7 @@ fn address() -> SocketAddr {
             ("page.html", PAGE.as_bytes()),
         ];
         let settings = serve::Settings {
-            address: "127.0.0.1:0".parse().unwrap(),
+            address: None,
             cores: Vec::new(),
             root: Some(root::root("peers-root", &served)),
             tls: Some(files),

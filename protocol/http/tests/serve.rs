@@ -1,7 +1,7 @@
 //! The example over loopback, on the real ring: raw sockets, and another WebSocket's client.
 
 mod root;
-#[path = "../examples/serve/mod.rs"]
+#[path = "../examples/serve.rs"]
 #[allow(dead_code, reason = "its command line and the simulator's tests use the rest")]
 mod serve;
 
@@ -35,12 +35,8 @@ fn address() -> SocketAddr {
         ];
         let root = root::root("serve-root", &files);
         let _is_there_already = std::os::unix::fs::symlink("/etc/hostname", root.join("link"));
-        let settings = serve::Settings {
-            address: "127.0.0.1:0".parse().unwrap(),
-            cores: Vec::new(),
-            root: Some(root),
-            tls: None,
-        };
+        let settings =
+            serve::Settings { address: None, cores: Vec::new(), root: Some(root), tls: None };
         serve::start(&settings).unwrap().0
     })
 }

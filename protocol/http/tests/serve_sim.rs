@@ -3,26 +3,28 @@
 //! What must hold in every run: a client that is not cut off gets its answers, in order and whole;
 //! whatever happens, every connection ends and nothing of the machine's is left behind.
 
-#[path = "../examples/serve/mod.rs"]
+#[path = "../examples/serve.rs"]
 #[allow(dead_code, reason = "what starts it on real shards")]
 mod serve;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use engine_http::{CONNECTIONS_SPARE, Limits, Server};
 use protocol_ws::{Opcode, write_frame};
-use serve::{Server, limits};
 use shards_mesh::mesh;
 use shards_runtime::{BindOptions, Io, Shard, ShardId};
 use shards_sim::{Chance, Faults, MachineId, Peer, Prng, SimIo, World};
 
 const CONNECTIONS_MAX: usize = 20;
+/// For a WebSocket to say something.
+const SILENCE: Duration = Duration::from_secs(30);
 
 /// A server in its world.
 struct Host {
     world: World,
     machine: MachineId,
-    shard: Shard<SimIo, Server>,
+    shard: Shard<SimIo, Server<()>>,
     address: SocketAddr,
 }
 
@@ -33,7 +35,9 @@ impl Host {
         let machine = io.id();
         let address = SocketAddr::new(World::node_address(0), 80);
         let (acceptor, _) = io.listen(address, BindOptions::default()).unwrap();
-        let server = Server::new(acceptor, CONNECTIONS_MAX, None, None, io.now());
+        let mut site = serve::site(&serve::Settings::default()).unwrap();
+        site.limits.connections_max = CONNECTIONS_MAX;
+        let server = Server::new(&site, (), acceptor, None, io.now());
         let port = mesh(2, 1).swap_remove(0);
         Host { shard: Shard::new(io, port, server), world, machine, address }
     }
@@ -119,14 +123,37 @@ fn too_many_connections() {
     // Nor are more told so at a time than can be; all of them are gone soon.
     let mut crowd: Vec<Peer> = (0..200).map(|_| host.connect()).collect();
     host.run(milliseconds(500));
-    let open = CONNECTIONS_MAX + limits::CONNECTIONS_SPARE;
+    let open = CONNECTIONS_MAX + CONNECTIONS_SPARE;
     assert_eq!(host.shard.service().connections_count(), open);
     let told = crowd.iter_mut().map(text).filter(|answer| answer.contains(" 503 "));
-    assert_eq!(told.count(), limits::CONNECTIONS_SPARE);
-    host.run(limits::settings().linger + milliseconds(100));
+    assert_eq!(told.count(), CONNECTIONS_SPARE);
+    host.run(Limits::default().http.linger + milliseconds(100));
     assert_eq!(host.shard.service().connections_count(), CONNECTIONS_MAX);
     drop((crowd, peers));
     host.assert_nothing_left();
+}
+
+#[test]
+fn who_is_gone_leaves_no_timers_behind() {
+    let mut host = Host::new(5, Faults::none());
+    for _ in 0..500 {
+        let mut peers = [host.connect(), host.connect(), host.connect()];
+        host.run(milliseconds(5));
+        for peer in &mut peers {
+            peer.write(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+        }
+        host.run(milliseconds(20));
+        assert!(peers.iter_mut().all(|peer| text(peer).ends_with("Hello, world!")));
+    }
+    assert_eq!(host.shard.service().counters().connections, 1500);
+    // Two for each slot that was in use at a time: until it is idle too long, and until a send is.
+    assert!(host.shard.timers_count() <= 6, "{}", host.shard.timers_count());
+    // Deadlines are kept all the same.
+    let idle = host.connect();
+    host.run(Limits::default().http.idle + milliseconds(100));
+    assert!(idle.is_finished());
+    host.assert_nothing_left();
+    assert_eq!(host.shard.timers_count(), 0);
 }
 
 #[test]
@@ -146,12 +173,12 @@ fn a_silent_websocket_is_pinged_and_given_up() {
     assert!(answer.starts_with(b"HTTP/1.1 101 Switching Protocols\r\n"));
     assert!(answer.ends_with(b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n\x81\x05hello"));
     for _ in 0..3 {
-        host.run(limits::SILENCE + milliseconds(50));
+        host.run(SILENCE + milliseconds(50));
         assert_eq!(peer.read(1000), b"\x89\x00", "a ping");
         peer.write(b"\x8a\x80\0\0\0\0");
         host.run(milliseconds(10));
     }
-    host.run(2 * limits::SILENCE + milliseconds(100));
+    host.run(2 * SILENCE + milliseconds(100));
     let last = peer.read(1000);
     assert!(last.starts_with(b"\x89\x00\x88\x15\x03\xe9"), "{last:x?}");
     assert!(peer.is_finished());
@@ -171,12 +198,14 @@ fn a_client_that_never_reads_costs_a_bounded_amount() {
         host.run(milliseconds(1));
     }
     // What the kernels hold, and the input's bound with what arrived before the pause.
-    assert!(written_bytes < limits::settings().input_bytes_max + 64 * 1024, "{written_bytes}");
-    host.run(limits::settings().send + milliseconds(100));
+    assert!(written_bytes < Limits::default().http.input_bytes_max + 64 * 1024, "{written_bytes}");
+    host.run(Limits::default().http.send + milliseconds(100));
     while !peer.read(1 << 20).is_empty() {
         host.run(milliseconds(10));
     }
     assert!(peer.is_finished());
+    let counters = host.shard.service().counters();
+    assert_eq!((counters.http.slow_readers, counters.http.input_paused), (1, 1));
     host.assert_nothing_left();
 }
 

@@ -4,7 +4,7 @@
 #[path = "peers/programs.rs"]
 mod programs;
 mod root;
-#[path = "../examples/serve/mod.rs"]
+#[path = "../examples/serve.rs"]
 #[allow(dead_code, reason = "its command line and other tests use the rest")]
 mod serve;
 
@@ -36,7 +36,7 @@ fn address() -> SocketAddr {
             fetch('/').then(answer => answer.text()).then(text => {\
             document.getElementById('p').textContent = `[${isSecureContext} ${text}]` })</script>";
         let settings = serve::Settings {
-            address: "127.0.0.1:0".parse().unwrap(),
+            address: None,
             cores: Vec::new(),
             root: Some(root::root("tls-peers-root", &[("page.html", page.as_bytes())])),
             tls: Some((certificate, key)),

@@ -166,6 +166,12 @@ impl<I: Io, S: Service<I>> Shard<I, S> {
         self.outbox.len()
     }
 
+    /// Entries of the timer that have not fired.
+    #[must_use]
+    pub fn timers_count(&self) -> usize {
+        self.wheel.len()
+    }
+
     /// The service, to look at.
     #[must_use]
     pub fn service(&self) -> &S {

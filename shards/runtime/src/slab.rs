@@ -69,6 +69,14 @@ impl<T> Slab<T> {
         if slot.generation == token.generation { slot.value.as_mut() } else { None }
     }
 
+    /// The token of whoever is in this slot now.
+    #[must_use]
+    pub fn tenant(&self, slot: u32) -> Option<Token> {
+        let index = slot as usize;
+        let entry = self.blocks.get(index / SLOTS_PER_BLOCK)?.get(index % SLOTS_PER_BLOCK)?;
+        entry.value.is_some().then_some(Token { slot, generation: entry.generation })
+    }
+
     /// Takes the value out; its token is void from now on.
     pub fn remove(&mut self, token: Token) -> Option<T> {
         let slot = self.slot_mut(token.slot)?;
@@ -128,6 +136,9 @@ mod tests {
         assert_eq!(slab.remove(first), None);
         assert_eq!(slab.get(second), Some(&"second"));
         assert_eq!(slab.len(), 1);
+        assert_eq!((slab.tenant(first.slot), slab.tenant(7)), (Some(second), None));
+        slab.remove(second);
+        assert_eq!(slab.tenant(first.slot), None);
     }
 
     #[test]

@@ -10,14 +10,14 @@ use protocol_tls::{ServerConfig, Session, is_tls};
 const WAITING_BYTES_MAX: usize = 32 * 1024;
 
 /// How a connection's bytes are wrapped.
-pub enum Wire {
+pub(crate) enum Wire {
     Plain,
     /// Its first byte will tell.
     Unknown,
     Tls(Box<Tls>),
 }
 
-pub struct Tls {
+pub(crate) struct Tls {
     session: Session,
     /// Sealed, and not with the machine yet.
     records: Vec<u8>,
@@ -30,7 +30,7 @@ pub struct Tls {
 }
 
 /// What became of received bytes.
-pub enum Opened {
+pub(crate) enum Opened {
     /// They are what they seem.
     Plain,
     /// What they said is in the plain buffer.

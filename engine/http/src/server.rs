@@ -13,19 +13,22 @@ use std::time::Instant;
 use bytes::Bytes;
 use protocol_http::Refused;
 use protocol_http::server::{
-    Action, Addresses, Connection, Event, Expired, Part, ReceiveEnd, Server as Http,
+    Action, Addresses, Connection, Event, Expired, Part, ReceiveEnd, Server as HttpServer,
 };
 use protocol_tls::ServerConfig;
 use shards_runtime::{
     Completion, Context, End, Gather, Io, Op, Piece, SendBuffers, Service, ShardId, Slab, Socket,
     Token,
 };
-use shards_storage::FileEvent;
+use shards_storage::{FileEvent, RootId};
 
-use super::disk::{Desk, Disk};
-use super::limits;
-use super::site::{Block, Site, Visit};
-use super::wire::{Opened, Wire};
+use crate::disk::Disk;
+use crate::limits::{CONNECTIONS_SPARE, Counters, FILES_PER_TICK_MAX};
+use crate::program::{Block, Http};
+use crate::site::Site;
+use crate::timers::Timers;
+use crate::visit::{Caller, Desk, Visit};
+use crate::wire::{Opened, Wire};
 
 /// The acceptor's own token; no connection has that slot.
 const ACCEPTOR: Token = Token { slot: u32::MAX, generation: 0 };
@@ -33,19 +36,21 @@ const ACCEPTOR: Token = Token { slot: u32::MAX, generation: 0 };
 /// What every event comes with. The shards have nothing to say to each other.
 type Cx<'c, I> = Context<'c, I, Infallible>;
 
-/// One shard's server.
-pub struct Server {
+/// One shard of a [`Site`]. [`Site::serve`] makes them; whoever has shards of his own, such as a
+/// simulation, makes it himself.
+pub struct Server<S> {
     acceptor: Socket,
-    slots: Slab<Slot>,
+    slots: Slab<Slot<S>>,
+    timers: Timers,
     connections_max: usize,
     addresses: Addresses,
-    http: Http<Block>,
+    http: Http,
     buffers: SendBuffers,
-    site: Site,
-    disk: Option<Disk>,
+    desk: Desk<S>,
     /// The storage thread had more to say than one tick takes.
     has_more_files: bool,
     tls: Option<Arc<ServerConfig>>,
+    handshakes_per_tick_max: u32,
     /// Steps of handshakes that this tick still takes part in, and who waits for the next.
     handshakes_left: u32,
     handshakes_waiting: VecDeque<Token>,
@@ -55,44 +60,45 @@ pub struct Server {
 }
 
 /// What a connection is while it waits for its next event. It holds no buffer while it is idle.
-struct Slot {
+struct Slot<S> {
     socket: Socket,
     peer: IpAddr,
     /// Whether it counts among its address's.
     is_counted: bool,
     http: Connection,
     wire: Wire,
-    visit: Visit,
-    /// When the timer's entry fires; an earlier deadline needs another entry.
+    visit: Visit<S>,
+    /// When the timer's entry for the slot fires; an earlier deadline needs another entry.
     armed: Option<Instant>,
 }
 
-const _: () = assert!(size_of::<Slot>() <= 400, "an idle connection is small");
+const _: () = assert!(size_of::<Slot<()>>() <= 400, "an idle connection is small");
 
-impl Server {
+impl<S> Server<S> {
     /// A server for what this listening socket accepts.
     pub fn new(
+        site: &Site<S>,
+        state: S,
         acceptor: Socket,
-        connections_max: usize,
-        disk: Option<Disk>,
-        tls: Option<Arc<ServerConfig>>,
+        disk: Option<(Disk, RootId)>,
         started: Instant,
-    ) -> Server {
-        let buffers = SendBuffers::new();
+    ) -> Server<S> {
+        let limits = &site.limits;
         Server {
             acceptor,
             // Each socket needs a token until it has closed, also one beyond the limits; how many
             // there can be is the machine's own bound.
             slots: Slab::new(u32::MAX as usize),
-            connections_max,
-            addresses: Addresses::new(limits::addresses()),
-            http: Http::new("serve", limits::settings()),
-            buffers,
-            site: Site::new(),
-            disk,
+            timers: Timers::default(),
+            connections_max: limits.connections_max,
+            addresses: Addresses::new(limits.addresses),
+            http: HttpServer::new(site.name, limits.http.clone()),
+            buffers: SendBuffers::new(),
+            desk: Desk::new(site, state, disk),
             has_more_files: false,
-            tls,
-            handshakes_left: limits::HANDSHAKES_PER_TICK_MAX,
+            tls: site.tls.clone(),
+            handshakes_per_tick_max: limits.handshakes_per_tick_max,
+            handshakes_left: limits.handshakes_per_tick_max,
             handshakes_waiting: VecDeque::new(),
             plain: Vec::new(),
             started,
@@ -100,9 +106,22 @@ impl Server {
     }
 
     /// Connections that have not closed.
-    #[allow(dead_code, reason = "tests ask for it")]
+    #[must_use]
     pub fn connections_count(&self) -> usize {
         self.slots.len()
+    }
+
+    /// What happened so far.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        let files = self.desk.disk.as_ref().map(|(disk, _)| disk.counters()).unwrap_or_default();
+        Counters { http: self.http.counters, files, ..self.desk.counters }
+    }
+
+    /// The program's state.
+    #[must_use]
+    pub fn state(&self) -> &S {
+        &self.desk.state
     }
 
     fn accepted<I: Io>(&mut self, cx: &mut Cx<'_, I>, socket: Socket, peer: IpAddr) {
@@ -110,9 +129,16 @@ impl Server {
         let is_counted = self.addresses.connect(peer, now);
         let before = self.slots.len();
         let mut http = Connection::new(&self.http, now);
-        if before >= self.connections_max + limits::CONNECTIONS_SPARE {
+        let counters = &mut self.desk.counters;
+        counters.connections += 1;
+        if before >= self.connections_max.saturating_add(CONNECTIONS_SPARE) {
+            counters.connections_refused += 1;
             http.kill();
         } else if before >= self.connections_max || !is_counted {
+            match is_counted {
+                true => counters.connections_refused += 1,
+                false => counters.address_connections_refused += 1,
+            }
             http.refuse(&mut self.http, Refused::TOO_MANY_CONNECTIONS);
         }
         let visit = Visit::default();
@@ -121,6 +147,9 @@ impl Server {
         let Ok(token) = self.slots.insert(slot) else {
             unreachable!("there is a slot for every socket");
         };
+        if let Some(slot) = self.slots.get_mut(token) {
+            slot.armed = self.timers.inherit(token);
+        }
         cx.submit(token, Op::Recv(socket));
         self.settle(cx, token);
     }
@@ -138,7 +167,10 @@ impl Server {
     /// Records were opened: what they say is worked on, what TLS itself has to say is sent.
     fn opened<I: Io>(&mut self, cx: &mut Cx<'_, I>, token: Token, opened: Opened) {
         match opened {
-            Opened::Waits(true) => self.handshakes_waiting.push_back(token),
+            Opened::Waits(true) => {
+                self.desk.counters.handshakes_delayed += 1;
+                self.handshakes_waiting.push_back(token);
+            }
             Opened::Waits(false) => {}
             Opened::Ended => {
                 if let Some(slot) = self.slots.get_mut(token) {
@@ -169,21 +201,23 @@ impl Server {
     /// Goes through what came in, or what waits, as far as it gets.
     fn work<I: Io>(&mut self, cx: &mut Cx<'_, I>, token: Token, received: &mut [u8]) {
         let Some(slot) = self.slots.get_mut(token) else { return };
-        let Slot { http, visit, peer, .. } = slot;
-        let mut desk = Desk { disk: self.disk.as_mut(), now: cx.now(), token };
-        self.site.answer_pending(visit, http, &mut self.http);
-        visit.go_on(http, &mut self.http, &mut desk);
+        let Slot { http, visit, peer, wire, .. } = slot;
+        let is_secure = wire.tls().is_some();
+        let caller = Caller { token, peer: *peer, is_secure, now: cx.now() };
+        self.desk.answer_pending(visit, http, &mut self.http);
+        visit.go_on((self.desk.disk(), token), http, &mut self.http);
         let mut input = http.input(received);
         while let Some(event) = http.next(&mut self.http, &mut input) {
             if matches!(event, Event::Request(_)) && !self.addresses.request(*peer, cx.now()) {
+                self.desk.counters.address_requests_refused += 1;
                 http.refuse(&mut self.http, Refused::TOO_MANY_REQUESTS);
                 continue;
             }
-            self.site.handle(event, visit, http, &mut self.http, &mut desk);
-            visit.go_on(http, &mut self.http, &mut desk);
+            self.desk.handle(event, caller, visit, http, &mut self.http);
+            visit.go_on((self.desk.disk(), token), http, &mut self.http);
         }
-        if let Some(echo) = &mut visit.echo {
-            echo.work(http, &mut self.http, &mut input, cx.now());
+        if let Some(talk) = &mut visit.talk {
+            talk.work((&mut self.desk.state, cx.now()), http, &mut self.http, &mut input);
         }
         http.keep(input);
         self.settle(cx, token);
@@ -218,6 +252,7 @@ impl Server {
                 let piece = Piece::Owned(Bytes::from(records));
                 cx.submit(token, Op::Send(slot.socket, Gather::from_iter([piece])));
             } else if tls.is_over() {
+                self.desk.counters.tls_failed += 1;
                 slot.http.kill();
                 return self.settle(cx, token);
             }
@@ -242,8 +277,8 @@ impl Server {
                 slot.http.refuse(&mut self.http, Refused::UNAVAILABLE);
             }
             Expired::Over => {
-                if let Some(echo) = &mut slot.visit.echo {
-                    echo.expired(&mut slot.http, &mut self.http, now);
+                if let Some(talk) = &mut slot.visit.talk {
+                    talk.expired(&mut slot.http, &mut self.http, now);
                 }
             }
         }
@@ -253,8 +288,8 @@ impl Server {
     /// What the storage thread has answered.
     fn take_files<I: Io>(&mut self, cx: &mut Cx<'_, I>) {
         self.has_more_files = false;
-        for _ in 0..limits::FILES_PER_TICK_MAX {
-            let Some(disk) = &mut self.disk else { return };
+        for _ in 0..FILES_PER_TICK_MAX {
+            let Some((disk, _)) = &mut self.desk.disk else { return };
             let Some((token, event)) = disk.poll(cx.now()) else { return };
             let Some(slot) = self.slots.get_mut(token) else { continue };
             match event {
@@ -267,15 +302,15 @@ impl Server {
     }
 
     fn closed(&mut self, token: Token, now: Instant) {
-        if let Some(slot) = self.slots.remove(token)
-            && slot.is_counted
-        {
+        let Some(slot) = self.slots.remove(token) else { return };
+        self.timers.leave(token, slot.armed);
+        if slot.is_counted {
             self.addresses.disconnect(slot.peer, now);
         }
     }
 }
 
-impl<I: Io> Service<I> for Server {
+impl<I: Io, S> Service<I> for Server<S> {
     type Message = Infallible;
 
     fn on_start(&mut self, cx: &mut Cx<'_, I>) {
@@ -313,12 +348,14 @@ impl<I: Io> Service<I> for Server {
 
     fn on_timer(&mut self, cx: &mut Cx<'_, I>, token: Token) {
         self.http.set_time(cx.wall_clock().as_secs());
-        self.timed_out(cx, token);
+        if let Some(tenant) = self.timers.fired(&self.slots, token, cx.now()) {
+            self.timed_out(cx, tenant);
+        }
     }
 
     fn on_tick_end(&mut self, cx: &mut Cx<'_, I>) {
         self.take_files(cx);
-        self.handshakes_left = limits::HANDSHAKES_PER_TICK_MAX;
+        self.handshakes_left = self.handshakes_per_tick_max;
         while self.handshakes_left > 0 {
             let Some(token) = self.handshakes_waiting.pop_front() else { return };
             let Some(slot) = self.slots.get_mut(token) else { continue };
@@ -334,7 +371,7 @@ impl<I: Io> Service<I> for Server {
 }
 
 /// Everything that was written, as one send.
-fn gather(http: &mut Http<Block>, buffers: &SendBuffers) -> Gather {
+fn gather(http: &mut Http, buffers: &SendBuffers) -> Gather {
     let output = http.output();
     if output.is_text() {
         let text = output.swap_text(buffers.take());

@@ -1,0 +1,62 @@
+//! A web server on shards: one thread for each core, a table of routes, and nothing to drive.
+//!
+//! `protocol-http`, `protocol-ws` and `protocol-tls` do no I/O, and `shards-runtime` knows no
+//! protocol; this crate is where they meet. A program gives a [`Site`]: routes, each with the
+//! function that answers, and what else is wanted of files, TLS, WebSocket and limits.
+//!
+//! ```no_run
+//! use engine_http::{Answer, Handler, Method, Request, Route, Site, Status};
+//!
+//! const ROUTES: &[Route<Handler<u64>>] = &[
+//!     Route::new(Method::Get, "/", Handler::Answer(hello)),
+//!     Route::new(Method::Get, "/files/{*path}", Handler::Files),
+//! ];
+//!
+//! /// The state is this shard's own: a number of answers so far.
+//! fn hello(answers_count: &mut u64, _: &Request<'_>, answer: Answer<'_>) {
+//!     *answers_count += 1;
+//!     answer.text(Status::OK, format!("hello, number {answers_count}"));
+//! }
+//!
+//! # fn main() -> std::io::Result<()> {
+//! let mut site = Site::new("example", ROUTES);
+//! site.root = Some("pages".into());
+//! let (address, shards) = site.serve("127.0.0.1:0".parse().unwrap(), &[], || 0)?;
+//! println!("listening on http://{address}/");
+//! shards.join();
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The same files are served by who drives connections himself: [`FileAnswers`], [`FileBody`] and
+//! [`Disk`] know nothing of routes.
+//!
+//! # What it promises
+//!
+//! * **Nothing here waits**: files are read by a storage thread, which rings the shard.
+//! * **Nothing is allocated for a request** whose handler allocates nothing, and what came together
+//!   is answered in one send.
+//! * **Every connection ends**, and one that is idle costs its slot and nothing else.
+//! * **Everything has a limit** ([`Limits`]), a behaviour at it, and a counter ([`Counters`]).
+
+mod disk;
+mod files;
+mod limits;
+mod program;
+mod server;
+mod site;
+mod talk;
+mod timers;
+mod visit;
+mod wire;
+
+pub use disk::{Disk, Pending, refusal, start_storage};
+pub use files::{FileAnswer, FileAnswers, FileBody, Next, name_of};
+pub use limits::{CONNECTIONS_SPARE, Counters, Limits};
+pub use program::{Answer, Block, Conversation, Handler, Message, Request, Upload, whole};
+pub use protocol_http::server::{AddressLimits, Route};
+pub use protocol_http::{Method, Status};
+pub use protocol_ws::Kind;
+pub use server::Server;
+pub use site::{Auth, Site, tls_of};
+pub use talk::{Replies, WebSockets};

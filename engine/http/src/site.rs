@@ -1,0 +1,120 @@
+//! A site: what is served, as data, and its start.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use protocol_http::server::Route;
+use protocol_tls::{ConfigError, Identity, ServerConfig, ServerSettings, TicketKeys};
+use shards_ring::RingConfig;
+use shards_runtime::{Io, Placement, Shards};
+
+use crate::disk::{Disk, start_storage};
+use crate::limits::{CONNECTIONS_SPARE, Limits};
+use crate::program::{Handler, Request};
+use crate::server::Server;
+use crate::talk::WebSockets;
+
+/// What is served. `S` is the program's own state: each shard makes one, and its handlers are given
+/// it to change, for nobody else has it.
+#[derive(Debug)]
+pub struct Site<S> {
+    /// What `Server` says; empty: nothing.
+    pub name: &'static str,
+    /// Which requests there are, and who answers.
+    pub routes: Vec<Route<Handler<S>>>,
+    /// Who may ask the routes that need it.
+    pub auth: Option<Auth>,
+    /// The directory behind [`Handler::Files`].
+    pub root: Option<PathBuf>,
+    /// TLS, spoken beside plain HTTP on the same port: the first byte tells.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// How [`Handler::WebSocket`] speaks.
+    pub websockets: WebSockets,
+    /// What bounds each shard.
+    pub limits: Limits,
+}
+
+/// How those who ask prove who they are.
+#[derive(Clone, Copy, Debug)]
+pub struct Auth {
+    /// What `WWW-Authenticate` says to who does not.
+    pub challenge: &'static str,
+    /// Whether they do.
+    pub is_allowed: fn(&Request<'_>) -> bool,
+}
+
+impl<S> Site<S> {
+    /// A site of these routes, open to all, without files and TLS.
+    ///
+    /// # Panics
+    /// When the table is wrong, as [`protocol_http::server::Router::new`] does.
+    #[must_use]
+    pub fn new(name: &'static str, routes: &[Route<Handler<S>>]) -> Site<S> {
+        let _is_right = protocol_http::server::Router::new(routes);
+        Site {
+            name,
+            routes: routes.to_vec(),
+            auth: None,
+            root: None,
+            tls: None,
+            websockets: WebSockets::default(),
+            limits: Limits::default(),
+        }
+    }
+
+    /// Starts one shard on each of these cores, or one anywhere; `state` makes each shard's state,
+    /// on its thread. Port 0 picks a free one; the answer carries the address in use.
+    ///
+    /// # Errors
+    /// The root cannot be opened, the address cannot be had, or the kernel lacks io_uring.
+    ///
+    /// # Panics
+    /// When a route needs proof of who asks and [`Site::auth`] says nothing of it.
+    pub fn serve(
+        self,
+        address: SocketAddr,
+        cores: &[usize],
+        state: impl Fn() -> S + Send + Sync + 'static,
+    ) -> io::Result<(SocketAddr, Shards)>
+    where
+        S: 'static,
+    {
+        let is_proved = self.auth.is_some() || self.routes.iter().all(|route| !route.needs_auth);
+        assert!(is_proved, "a route needs proof that nobody can give");
+        let storage = self.root.as_deref().map(start_storage).transpose()?;
+        let placement = Placement { shards_count: cores.len().max(1), cores: cores.to_vec() };
+        let config = RingConfig::default();
+        let mut site = self;
+        // Some sockets are kept for the acceptor, and for telling those that are too many.
+        let sockets_max = (config.sockets_max as usize).saturating_sub(CONNECTIONS_SPARE).max(1);
+        site.limits.connections_max = site.limits.connections_max.min(sockets_max);
+        shards_ring::serve(address, &placement, config, move |shard| {
+            let disk = match &storage {
+                Some((storage, root)) => {
+                    let (bell, number) = (shard.bell.clone(), shard.shard);
+                    let ring = move || bell.ring(number);
+                    Some((Disk::of(storage, site.limits.files, ring)?, *root))
+                }
+                None => None,
+            };
+            Ok(Server::new(&site, state(), shard.acceptor, disk, shard.io.now()))
+        })
+    }
+}
+
+/// A TLS server of one certificate, for [`Site::tls`]: files with the chain and its key, in PEM.
+///
+/// # Errors
+/// They cannot be read, or are not what they should be.
+pub fn tls_of(certificate: &Path, key: &Path) -> io::Result<Arc<ServerConfig>> {
+    let (certificate, key) = (std::fs::read_to_string(certificate)?, std::fs::read_to_string(key)?);
+    let make = || -> Result<ServerConfig, ConfigError> {
+        let identity = Identity::from_pem(&certificate, &key)?;
+        let mut settings = ServerSettings::new(vec![identity], TicketKeys::new()?);
+        settings.alpn = vec!["http/1.1", "http/1.0"];
+        ServerConfig::new(settings)
+    };
+    Ok(Arc::new(make().map_err(io::Error::other)?))
+}
