@@ -2,6 +2,7 @@
 //! allocation costs: our relay, Debian's coturn and a bare forwarder, in turn and under one load.
 
 mod client;
+mod ends;
 mod load;
 mod part;
 mod payload;
@@ -22,10 +23,11 @@ pub(crate) use smoke::check;
 use crate::args::Args;
 use crate::record::Recorder;
 use client::Framing;
+use ends::Ends;
 use load::LoadPlan;
 use part::Parts;
 use servers::Relay;
-use trial::{Bed, Trial, best};
+use trial::{Bed, Trial, best, of_work};
 use wire::Wire;
 
 /// What is measured in a row, and how long.
@@ -96,6 +98,9 @@ const CASES: [(Framing, usize, usize); 4] = [
     (Framing::Indication, 160, 1),
 ];
 
+/// What there is ever more of: bytes, run. Sound of many, and pictures.
+const WORKS: [(usize, usize); 2] = [(160, 1), (1_200, 10)];
+
 /// The command.
 pub(crate) fn command(mut args: Args) -> Result<()> {
     let wire = args.value("wire", "loopback".to_owned())?;
@@ -106,8 +111,12 @@ pub(crate) fn command(mut args: Args) -> Result<()> {
         let cores = (args.value("server-core", 0)?, args.value("generator-core", 1)?);
         return wire::run_inside(wire, cores.0, cores.1);
     };
+    let ends: Ends = args
+        .value("ends", "plain".to_owned())?
+        .parse()
+        .map_err(|()| anyhow::anyhow!("--ends is plain or offloaded"))?;
     let recorder = Recorder::new(&mut args)?;
-    let options = RelayOptions::read(&mut args, place)?;
+    let options = RelayOptions::read(&mut args, (place, ends))?;
     // The parts in processes of their own know loopback alone.
     let parts = match wire {
         Wire::Loopback => "cost,ramp,half,memory,many,radio",
@@ -153,7 +162,12 @@ pub(crate) fn command(mut args: Args) -> Result<()> {
     }
     let versions = plan.kinds.iter().map(|kind| (kind.name(), options.version(*kind)));
     let servers = versions.map(|(name, version)| format!("{name}: {version}")).collect();
-    recorder.write_with_plot(wire.run_name(), &results, &tables::text(&results), (servers, None))
+    recorder.write_with_plot(
+        &wire.run_name(ends),
+        &results,
+        &tables::text(&results),
+        (servers, None),
+    )
 }
 
 impl Plan {
@@ -180,28 +194,24 @@ impl Plan {
 
     fn ramp(&self, options: &RelayOptions, results: &mut Results) -> Result<()> {
         const REFINEMENTS: usize = 3;
-        for &kind in &self.kinds {
-            let mut bed = Bed::make(kind, options, Framing::Channel, self.allocations)?;
-            let first = LoadPlan {
-                rate: self.ramp_from,
-                payload_bytes: 160,
-                run: 1,
-                seconds: self.ramp_seconds,
-            };
-            let trials = bed.ramp(first, REFINEMENTS)?;
-            if let Some((best, _)) = best(&trials) {
-                tell(best);
+        for (payload_bytes, run) in WORKS {
+            for &kind in &self.kinds {
+                let mut bed = Bed::make(kind, options, Framing::Channel, self.allocations)?;
+                let (rate, seconds) = (self.ramp_from, self.ramp_seconds);
+                let first = LoadPlan { rate, payload_bytes, run, seconds };
+                let trials = bed.ramp(first, REFINEMENTS)?;
+                if let Some((best, _)) = best(&trials) {
+                    tell(best);
+                }
+                results.ramp.extend(trials);
             }
-            results.ramp.extend(trials);
         }
         Ok(())
     }
 
     fn half(&self, options: &RelayOptions, results: &mut Results) -> Result<()> {
         let carried = |kind: Kind| {
-            let of_kind: Vec<Trial> =
-                results.ramp.iter().filter(|trial| trial.server == kind).cloned().collect();
-            best(&of_kind).map(|(trial, _)| trial.plan.rate)
+            best(&of_work(&results.ramp, kind, WORKS[0])).map(|(trial, _)| trial.plan.rate)
         };
         let rates: Vec<Option<f64>> = self.kinds.iter().map(|&kind| carried(kind)).collect();
         let coturn = carried(Kind::Coturn).unwrap_or(2.0 * self.rate);

@@ -25,7 +25,8 @@ use protocol_stun::{
 use serde::Serialize;
 
 use super::client::{CHANNEL, Client, Framing};
-use super::payload::{PAYLOAD_BYTES_MAX, Way, name_of};
+use super::ends::{Ends, Taker};
+use super::payload::{Found, PAYLOAD_BYTES_MAX, Way, name_of};
 use crate::clock;
 
 /// Units sent between two looks at what has arrived.
@@ -105,7 +106,9 @@ pub(crate) struct Load {
     /// Runs leave in one call, and the kernel cuts them (`UDP_SEGMENT`).
     joins_runs: bool,
     joined: Vec<u8>,
-    room: Box<[u8; 65_536]>,
+    taker: Taker,
+    /// The kernel's own thread on this core may have packets for us.
+    yields: bool,
 }
 
 /// The peers' socket.
@@ -123,13 +126,16 @@ impl Load {
         framing: Framing,
         clients: Vec<Client>,
         peer: UdpSocket,
-        joins_runs: bool,
+        (ends, is_wire): (Ends, bool),
     ) -> Result<Self> {
         let relays: Option<Vec<SocketAddr>> = clients.iter().map(|client| client.relay).collect();
         let count = clients.len() as u32;
+        let taker = Taker::new(ends);
+        taker.prepare(&peer)?;
         for client in &clients {
             let set = rustix::net::sockopt::set_socket_recv_buffer_size;
             set(&client.socket, QUEUE_BYTES / 4).context("a client's receive queue")?;
+            taker.prepare(&client.socket)?;
         }
         Ok(Load {
             framing,
@@ -143,9 +149,10 @@ impl Load {
             behind: 0,
             start: clock::now(),
             payload_bytes: 0,
-            joins_runs,
+            joins_runs: is_wire || ends == Ends::Offloaded,
             joined: Vec::new(),
-            room: Box::new([0; 65_536]),
+            taker,
+            yields: is_wire,
         })
     }
 
@@ -177,8 +184,7 @@ impl Load {
                 now = clock::now();
             }
             let any = self.receive()?;
-            if !any && self.joins_runs {
-                // On a wire the kernel's own thread on this core may have packets for us.
+            if !any && self.yields {
                 std::thread::yield_now();
             }
             if unit == units {
@@ -299,24 +305,32 @@ impl Load {
     /// Takes what has arrived; whether anything had.
     fn receive(&mut self) -> Result<bool> {
         let now_ns = (clock::now() - self.start).as_nanos() as u64;
+        let bytes = self.payload_bytes;
         let mut any = false;
+        let mut note = |found: Option<Found>| match found {
+            // It may be seen in the look that began just before it was due.
+            Some(it) => {
+                let late_ns = now_ns.saturating_sub(it.intended_ns).max(100);
+                self.histogram.saturating_record(late_ns);
+            }
+            None => self.wrong += 1,
+        };
         for _ in 0..4 * TAKEN_PER_SOCKET_MAX {
-            let Some(len) = taken(self.peer.recv(&mut self.room[..]))? else { break };
+            let Some(payloads) = self.taker.take(&self.peer)? else { break };
             any = true;
-            let payload = &self.room[..len];
-            let way = name_of(payload).and_then(|name| self.ups.get_mut(name as usize));
-            let found = way.and_then(|way| way.check(payload, self.payload_bytes));
-            note(&mut self.histogram, &mut self.wrong, found.map(|it| it.intended_ns), now_ns);
+            for payload in payloads {
+                let way = name_of(payload).and_then(|name| self.ups.get_mut(name as usize));
+                note(way.and_then(|way| way.check(payload, bytes)));
+            }
         }
-        for index in 0..self.clients.len() {
+        for (client, way) in self.clients.iter().zip(&mut self.downs) {
             for _ in 0..TAKEN_PER_SOCKET_MAX {
-                let client = &self.clients[index].socket;
-                let Some(len) = taken(client.recv(&mut self.room[..]))? else { break };
+                let Some(datagrams) = self.taker.take(&client.socket)? else { break };
                 any = true;
-                let payload = unframed(self.framing, &self.room[..len]);
-                let way = &mut self.downs[index];
-                let found = payload.and_then(|it| way.check(it, self.payload_bytes));
-                note(&mut self.histogram, &mut self.wrong, found.map(|it| it.intended_ns), now_ns);
+                for datagram in datagrams {
+                    let payload = unframed(self.framing, datagram);
+                    note(payload.and_then(|payload| way.check(payload, bytes)));
+                }
             }
         }
         Ok(any)
@@ -345,15 +359,6 @@ impl Load {
     }
 }
 
-/// Counts a datagram that arrived.
-fn note(histogram: &mut Histogram<u64>, wrong: &mut u64, intended_ns: Option<u64>, now_ns: u64) {
-    match intended_ns {
-        // It may be seen in the look that began just before it was due.
-        Some(at) => histogram.saturating_record(now_ns.saturating_sub(at).max(100)),
-        None => *wrong += 1,
-    }
-}
-
 /// The payload in what a client got.
 fn unframed(framing: Framing, datagram: &[u8]) -> Option<&[u8]> {
     match framing {
@@ -366,17 +371,6 @@ fn unframed(framing: Framing, datagram: &[u8]) -> Option<&[u8]> {
             let message = Message::decode(datagram).ok()?;
             (message.method() == Method::DATA).then(|| message.find(AttributeKind::DATA))?
         }
-    }
-}
-
-/// How long a datagram was that was there.
-fn taken(received: std::io::Result<usize>) -> Result<Option<usize>> {
-    match received {
-        Ok(len) => Ok(Some(len)),
-        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
-        // What an earlier datagram met says nothing of the next.
-        Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(None),
-        Err(error) => Err(error).context("a socket of the generator"),
     }
 }
 

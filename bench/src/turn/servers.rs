@@ -15,6 +15,7 @@ use protocol_stun::{Builder, Class, Method, TransactionId};
 use serde::Serialize;
 
 use super::client::{Framing, SECRET};
+use super::ends::Ends;
 use super::wire::{self, Place};
 use crate::args::Args;
 use crate::clock;
@@ -88,13 +89,14 @@ pub(crate) struct RelayOptions {
     /// Given to coturn as they are.
     coturn_extra: Vec<String>,
     place: Place,
+    ends: Ends,
     /// Given to ours as they are.
     extra: Vec<String>,
 }
 
 impl RelayOptions {
     /// The options of a command line.
-    pub(crate) fn read(args: &mut Args, place: Place) -> Result<Self> {
+    pub(crate) fn read(args: &mut Args, (place, ends): (Place, Ends)) -> Result<Self> {
         let coturn_extra: String = args.value("coturn-options", String::new())?;
         let skywave = args.value("skywave", myself()?.with_file_name("skywave"))?;
         Ok(RelayOptions {
@@ -105,6 +107,7 @@ impl RelayOptions {
             extra: args.rest(),
             coturn_extra: coturn_extra.split_whitespace().map(str::to_owned).collect(),
             place,
+            ends,
             skywave,
             ..RelayOptions::beside(args)?
         })
@@ -121,8 +124,14 @@ impl RelayOptions {
             bare_gather_us: None,
             coturn_extra: Vec::new(),
             place: Place::loopback(),
+            ends: Ends::Plain,
             extra: Vec::new(),
         })
+    }
+
+    /// The same, loaded from other ends.
+    pub(crate) fn with_ends(self, ends: Ends) -> Self {
+        RelayOptions { ends, ..self }
     }
 
     /// A command on the relays' core, where they run.
@@ -138,6 +147,11 @@ impl RelayOptions {
     /// Where relays run.
     pub(crate) fn place(&self) -> &Place {
         &self.place
+    }
+
+    /// How the load's ends send and take.
+    pub(crate) fn ends(&self) -> Ends {
+        self.ends
     }
 
     /// Where our relay's program is.

@@ -4,6 +4,7 @@
 use anyhow::{Result, bail};
 
 use super::client::Framing;
+use super::ends::Ends;
 use super::load::LoadPlan;
 use super::servers::{Kind, RelayOptions};
 use super::trial::Bed;
@@ -21,19 +22,24 @@ pub(crate) fn check(kinds: &[Kind], options: &RelayOptions) -> Result<()> {
             if kind == Kind::Bare && framing == Framing::Indication {
                 continue;
             }
-            let mut bed = Bed::make(kind, options, framing, ALLOCATIONS)?;
-            let plan = LoadPlan { rate: RATE, payload_bytes, run, seconds: 0.5 };
-            let report = bed.run(plan)?.report;
-            bed.refresh()?;
-            let (name, lost) = (kind.name(), report.lost_share());
-            if report.wrong > 0 || report.received == 0 || lost > LOSS_MAX {
-                bail!("{name}, {framing:?} of {payload_bytes} B: {report:?}");
+            // One after the other is the same from either ends.
+            let both = [Ends::Plain, Ends::Offloaded];
+            for &ends in if run > 1 { &both[..] } else { &both[..1] } {
+                let options = options.clone().with_ends(ends);
+                let mut bed = Bed::make(kind, &options, framing, ALLOCATIONS)?;
+                let plan = LoadPlan { rate: RATE, payload_bytes, run, seconds: 0.5 };
+                let report = bed.run(plan)?.report;
+                bed.refresh()?;
+                let (name, lost) = (kind.name(), report.lost_share());
+                if report.wrong > 0 || report.received == 0 || lost > LOSS_MAX {
+                    bail!("{name}, {framing:?} of {payload_bytes} B, {ends:?} ends: {report:?}");
+                }
+                println!(
+                    "{name}: {framing:?}, {payload_bytes} B, runs of {run}, {ends:?} ends: {} of \
+                     {} relayed, each as it left",
+                    report.received, report.sent
+                );
             }
-            println!(
-                "{name}: {framing:?}, {payload_bytes} B, runs of {run}: {} of {} relayed, each \
-                 as it left",
-                report.received, report.sent
-            );
         }
     }
     Ok(())

@@ -3,8 +3,8 @@
 use super::client::Framing;
 use super::load::LoadPlan;
 use super::servers::Kind;
-use super::trial::{Trial, best};
-use super::{Many, Results};
+use super::trial::{Trial, best, of_work};
+use super::{Many, Results, WORKS};
 use crate::record::table;
 
 /// All tables.
@@ -30,7 +30,14 @@ pub(crate) fn text(results: &Results) -> String {
         cost_rows(&results.cost),
     );
     add(
-        &["relay", "most packets / s below 0.1 % lost", "CPU µs / packet", "p99 µs", "limit"],
+        &[
+            "relay",
+            "data",
+            "most packets / s below 0.1 % lost",
+            "CPU µs / packet",
+            "p99 µs",
+            "limit",
+        ],
         ramp_rows(&results.ramp),
     );
     add(
@@ -96,12 +103,11 @@ fn cost_rows(trials: &[Trial]) -> Vec<Vec<String>> {
             Framing::Indication => "indications",
             Framing::Bare => "as it is",
         };
-        let runs = if run > 1 { format!(", runs of {run}") } else { String::new() };
         let cpu = sorted(&group, |trial| trial.cpu_us_per_packet);
         let worst = |value: fn(&Trial) -> f64| sorted(&group, value)[group.len() - 1];
         vec![
             first.server.name().into(),
-            format!("{how}, {payload_bytes} B{runs}"),
+            format!("{how}, {}", work_name((payload_bytes, run))),
             format!("{rate:.0}"),
             format!("{:.2} ({:.2}–{:.2})", median(&cpu), cpu[0], cpu[cpu.len() - 1]),
             format!("{:.3} %", worst(|trial| trial.report.lost_share()) * 100.0),
@@ -129,10 +135,6 @@ fn cost_rows(trials: &[Trial]) -> Vec<Vec<String>> {
     groups(trials).into_iter().map(row).collect()
 }
 
-fn of_kind(trials: &[Trial], kind: Kind) -> Vec<Trial> {
-    trials.iter().filter(|trial| trial.server == kind).cloned().collect()
-}
-
 fn kinds(trials: &[Trial]) -> Vec<Kind> {
     let mut kinds: Vec<Kind> = Vec::new();
     for trial in trials {
@@ -144,20 +146,29 @@ fn kinds(trials: &[Trial]) -> Vec<Kind> {
 }
 
 fn ramp_rows(trials: &[Trial]) -> Vec<Vec<String>> {
-    let row = |kind: Kind| {
-        let own = of_kind(trials, kind);
-        let Some((best, bounded)) = best(&own) else {
-            return vec![kind.name().into(), "none".into(), "–".into(), "–".into(), "–".into()];
-        };
-        vec![
-            kind.name().into(),
-            format!("{:.0}", best.plan.rate),
-            format!("{:.2}", best.cpu_us_per_packet),
-            format!("{:.0}", best.report.p99_us),
-            if bounded { "the generator's".into() } else { "its own".into() },
-        ]
-    };
-    kinds(trials).into_iter().map(row).collect()
+    let mut rows = Vec::new();
+    for (work, kind) in
+        WORKS.into_iter().flat_map(|it| kinds(trials).into_iter().map(move |kind| (it, kind)))
+    {
+        let own = of_work(trials, kind, work);
+        let mut row = vec![kind.name().into(), work_name(work)];
+        row.extend(match best(&own) {
+            None => ["none", "–", "–", "–"].map(str::to_owned),
+            Some((best, bounded)) => [
+                format!("{:.0}", best.plan.rate),
+                format!("{:.2}", best.cpu_us_per_packet),
+                format!("{:.0}", best.report.p99_us),
+                if bounded { "the generator's".into() } else { "its own".into() },
+            ],
+        });
+        rows.push(row);
+    }
+    rows
+}
+
+fn work_name((payload_bytes, run): (usize, usize)) -> String {
+    let runs = if run > 1 { format!(", runs of {run}") } else { String::new() };
+    format!("{payload_bytes} B{runs}")
 }
 
 fn half_row(trial: &Trial) -> Vec<String> {
@@ -204,7 +215,9 @@ fn goals(results: &Results) -> Vec<Vec<String>> {
         let group: Vec<&Trial> = results.cost.iter().filter(same).collect();
         (!group.is_empty()).then(|| median(&sorted(&group, |trial| trial.cpu_us_per_packet)))
     };
-    let carried = |kind: Kind| best(&of_kind(&results.ramp, kind)).map(|(it, _)| it.plan.rate);
+    let carried = |kind: Kind, work: (usize, usize)| {
+        best(&of_work(&results.ramp, kind, work)).map(|(it, bounded)| (it.plan.rate, bounded))
+    };
     for ours in [Kind::Relay, Kind::Skywave] {
         let name = ours.name();
         let others = [
@@ -218,10 +231,13 @@ fn goals(results: &Results) -> Vec<Vec<String>> {
                 add(what, own / its, "≤", bound);
             }
         }
-        if let Some((own, its)) = carried(ours).zip(carried(Kind::Coturn)) {
-            let bounded = best(&of_kind(&results.ramp, ours)).is_some_and(|(_, bounded)| bounded);
-            let note = if bounded { ", at the generator's end" } else { "" };
-            add(format!("packets / s: {name} to coturn{note}"), own / its, "≥", 3.0);
+        for work in WORKS {
+            let both = carried(ours, work).zip(carried(Kind::Coturn, work));
+            if let Some(((own, bounded), (its, _))) = both {
+                let note = if bounded { ", at the generator's end" } else { "" };
+                let what = format!("packets / s, {}: {name} to coturn{note}", work_name(work));
+                add(what, own / its, "≥", 3.0);
+            }
         }
         let at = |kind: Kind| results.half.iter().find(|trial| trial.server == kind);
         if let Some((own, its)) = at(ours).zip(at(Kind::Coturn)) {

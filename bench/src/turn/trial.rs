@@ -76,7 +76,8 @@ impl Bed {
             .map(|number| Client::open(number, relay.address(), peer_address, framing))
             .collect::<Result<Vec<_>>>()?;
         client::settle(&mut clients, PATIENCE).with_context(|| relay.output())?;
-        let load = Load::new(framing, clients, peer, place.namespace.is_some())?;
+        let ends = (options.ends(), place.namespace.is_some());
+        let load = Load::new(framing, clients, peer, ends)?;
         let mut bed = Bed { kind, framing, load, relay, core: 0, place: place.clone() };
         bed.load.run(&WARM_UP)?;
         Ok(bed)
@@ -157,6 +158,13 @@ impl Bed {
     pub(crate) fn refresh(&mut self) -> Result<()> {
         client::refresh(self.load.clients(), PATIENCE)
     }
+}
+
+/// Those of one relay with payloads of so many bytes in such runs.
+pub(crate) fn of_work(trials: &[Trial], kind: Kind, work: (usize, usize)) -> Vec<Trial> {
+    let is_of =
+        |trial: &&Trial| trial.server == kind && (trial.plan.payload_bytes, trial.plan.run) == work;
+    trials.iter().filter(is_of).cloned().collect()
 }
 
 /// The highest rate that was carried, and whether the generator, not the relay, was its end: the

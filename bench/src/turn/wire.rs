@@ -25,6 +25,7 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, setpriority_process};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
+use super::ends::Ends;
 use crate::process::myself;
 
 /// Tells the bench that it runs in the load's namespace: the relay's, and the thread of its card.
@@ -34,9 +35,12 @@ const PEER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
 /// The device's name in both namespaces.
 const DEVICE: &str = "wire";
 
-/// How long the relay's card may hold packets that others may follow: as cards that interrupt
-/// every so often do.
+/// How often the relay's card interrupts at most.
 const MODERATION_NS: u32 = 20_000;
+/// Looks of its thread that find nothing before the next packet interrupts again. Without any, a
+/// packet that others may follow would wake the thread twice, when it comes and when it is handed
+/// on, and one for a socket that takes only single packets once: no card has such a difference.
+const EMPTY_LOOKS: u32 = 2;
 
 /// Which of them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,11 +55,15 @@ pub(crate) enum Wire {
 
 impl Wire {
     /// What a run over it is called.
-    pub(crate) fn run_name(self) -> &'static str {
-        match self {
+    pub(crate) fn run_name(self, ends: Ends) -> String {
+        let wire = match self {
             Wire::Loopback => "turn",
             Wire::Veth => "turn-wire",
             Wire::VethSegmenting => "turn-wire-segmenting",
+        };
+        match ends {
+            Ends::Plain => wire.into(),
+            Ends::Offloaded => format!("{wire}-offloaded"),
         }
     }
 }
@@ -163,8 +171,10 @@ pub(crate) fn run_inside(wire: Wire, server_core: usize, load_core: usize) -> Re
     run(&["ip", "-n", load, "route", "add", "local", "10.78.0.0/16", "dev", "lo"])?;
     run(&["ip", "-n", relay, "route", "add", "10.78.0.0/16", "via", &gateway])?;
     let folder = format!("/sys/class/net/{DEVICE}");
-    let card =
-        format!("echo 1 > {folder}/threaded && echo {MODERATION_NS} > {folder}/gro_flush_timeout");
+    let card = format!(
+        "echo 1 > {folder}/threaded && echo {MODERATION_NS} > {folder}/gro_flush_timeout && \
+             echo {EMPTY_LOOKS} > {folder}/napi_defer_hard_irqs"
+    );
     run(&["ip", "netns", "exec", relay, "sh", "-c", &card])?;
     let spread = format!("echo {:x} > {folder}/queues/rx-0/rps_cpus", 1_u32 << load_core);
     run(&["ip", "netns", "exec", load, "sh", "-c", &spread])?;
