@@ -167,6 +167,10 @@ pub struct Session {
     is_dirty: bool,
     /// Packets were written since str0m was told the time.
     has_written: bool,
+    /// A datagram came out since str0m was told the time.
+    has_sent: bool,
+    /// What the way to the viewer takes, once something was learned of it.
+    estimate_bps: Option<u64>,
     errors_in_a_row: u32,
     close: Option<CloseCause>,
     outputs: VecDeque<Output>,
@@ -176,6 +180,9 @@ pub struct Session {
     channels: Channels,
     counters: Counters,
 }
+
+/// What is due so soon is due now. The pacer puts a microsecond between any two packets.
+const AT_ONCE: std::time::Duration = std::time::Duration::from_micros(10);
 
 /// A track and what belongs to it.
 struct Section {
@@ -214,6 +221,8 @@ impl Session {
             deadline: Some(now),
             is_dirty: true,
             has_written: false,
+            has_sent: false,
+            estimate_bps: None,
             errors_in_a_row: 0,
             close: None,
             outputs: VecDeque::new(),
@@ -450,7 +459,7 @@ impl Session {
         }
         let now = self.now;
         let outcome = self.guarded(|rtc| rtc.handle_input(str0m::Input::Timeout(now)));
-        self.has_written = false;
+        (self.has_written, self.has_sent) = (false, false);
         self.is_dirty = self.rtc.is_some();
         if let Some(Err(error)) = outcome {
             self.fail(&error.to_string());
@@ -464,6 +473,15 @@ impl Session {
         }
         match self.guarded(Rtc::poll_output) {
             None => self.is_dirty = false,
+            // The pacer wants the time between any two packets, also where both are due: told here,
+            // what is due at once leaves at once, and in one send.
+            Some(Ok(str0m::Output::Timeout(deadline)))
+                if self.has_sent && deadline <= self.now + AT_ONCE =>
+            {
+                self.errors_in_a_row = 0;
+                self.now = self.now.max(deadline);
+                self.tick();
+            }
             Some(Ok(str0m::Output::Timeout(deadline))) => {
                 self.is_dirty = false;
                 self.errors_in_a_row = 0;
@@ -475,6 +493,7 @@ impl Session {
             }
             Some(Ok(str0m::Output::Transmit(transmit))) => {
                 self.errors_in_a_row = 0;
+                self.has_sent = true;
                 self.counters.datagrams_out += 1;
                 let transport = match transmit.proto {
                     Protocol::Udp => Transport::Udp,

@@ -9,6 +9,7 @@ use str0m::{Event, IceConnectionState};
 
 use super::{CloseCause, Output, Section, Session, TrackId, TrackInfo};
 use crate::codec::{CodecParameters, MediaKind};
+use crate::config::BitrateBounds;
 use crate::keyframe;
 use crate::packet::{Rid, RtpPacket};
 use crate::session::sending::Outgoing;
@@ -118,6 +119,9 @@ impl Session {
             }
             info.id = TrackId(self.next_track);
             self.next_track = self.next_track.wrapping_add(1);
+            if info.is_outgoing && info.kind == MediaKind::Video {
+                self.prepare_resending(mid);
+            }
             self.tracks.push(Section { info: info.clone(), mid, outgoing: Outgoing::default() });
             self.outputs.push_back(Output::Track(info));
         }
@@ -127,6 +131,17 @@ impl Session {
         self.tracks.retain(|section| !is_over(section));
         self.sources.by_ssrc.retain(|source| !over.contains(&source.track));
         self.outputs.extend(over.into_iter().map(Output::TrackEnded));
+    }
+
+    /// What a viewer lost is sent again, also where that is much of all.
+    fn prepare_resending(&mut self, mid: Mid) {
+        let packets_max = self.config.limits.resend_packets_max;
+        self.guarded(|rtc| {
+            let mut direct = rtc.direct_api();
+            if let Some(stream) = direct.stream_tx_by_mid(mid, None) {
+                stream.set_rtx_cache(packets_max, RESEND_WITHIN, Some(RESENT_SHARE_MAX));
+            }
+        });
     }
 
     pub(super) fn read_payload_types(&mut self) {
@@ -179,6 +194,11 @@ impl Session {
             return;
         };
         let bits_per_second = estimate.as_u64();
+        // The first word is only what it begins with.
+        let is_start = |bounds: BitrateBounds| bounds.start_bps == bits_per_second;
+        if self.estimate_bps.is_some() || !self.config.bitrate.is_some_and(is_start) {
+            self.estimate_bps = Some(bits_per_second);
+        }
         self.outputs.push_back(Output::Estimate { bits_per_second });
     }
 
@@ -245,6 +265,13 @@ impl Session {
         Some(source)
     }
 }
+
+/// How long a packet that was sent may be asked for again.
+const RESEND_WITHIN: Duration = Duration::from_secs(3);
+
+/// Beyond this share of all that is sent, what was asked for again is not sent: on a way that
+/// loses so much it only adds to what is lost.
+const RESENT_SHARE_MAX: f32 = 0.4;
 
 fn describe(rtc: &str0m::Rtc, media: &str0m::media::Media) -> (Mid, TrackInfo) {
     let is_open = !media.disabled();

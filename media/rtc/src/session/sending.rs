@@ -8,6 +8,7 @@ use str0m::rtp::{ExtensionValues, RtpWrite, VideoOrientation, Vp8Descriptor, Vp8
 use super::{Session, TrackId};
 use crate::codec::{CodecParameters, MediaKind};
 use crate::packet::RtpPacket;
+use crate::rate::Rate;
 use crate::red;
 
 /// A packet's numbers as this viewer is to see them.
@@ -63,6 +64,9 @@ pub enum SendError {
 pub(super) struct Outgoing {
     /// The last choices, at most [`CHOICES_MAX`].
     choices: Vec<Choice>,
+    rate: Rate,
+    /// Packets since the pacer was last seen empty.
+    burst_count: u32,
 }
 
 /// By which payload type the viewer knows something; none where it does not.
@@ -75,7 +79,26 @@ struct Choice {
 
 const CHOICES_MAX: usize = 4;
 
+/// A run of packets that is longer is spread over time: a keyframe, or what is kept since one.
+const BURST_MAX: u32 = 64;
+
+/// Where the way takes less than so many hundredths of what flows, all of it is held back.
+const TIGHT_PARTS: u64 = 75;
+
 impl Outgoing {
+    /// A packet is to go out. `true`: at once, as its publisher has spread it over time already;
+    /// else the pacer has it wait for its time, behind whatever waits there.
+    fn is_at_once(&mut self, now: Instant, packet_bytes: usize, is_empty: bool) -> bool {
+        self.rate.add(now, packet_bytes);
+        self.burst_count = if is_empty { 1 } else { self.burst_count.saturating_add(1) };
+        self.burst_count <= BURST_MAX
+    }
+
+    fn is_too_much_for(&self, estimate_bps: Option<u64>) -> bool {
+        let flow_bps = self.rate.bits_per_second();
+        estimate_bps.is_some_and(|estimate| estimate < flow_bps / 100 * TIGHT_PARTS)
+    }
+
     /// The agreement has changed.
     pub fn forget_choices(&mut self) {
         self.choices.clear();
@@ -164,6 +187,9 @@ impl Session {
             None => write,
         };
         let queued_max = self.config.limits.queued_packets_max;
+        let (estimate_bps, is_first) = (self.estimate_bps, !self.has_written);
+        let section = self.tracks.iter_mut().find(|section| section.info.id == track);
+        let mut outgoing = std::mem::take(&mut section.ok_or(SendError::NoTrack)?.outgoing);
         let written = self.guarded(|rtc| {
             let mut direct = rtc.direct_api();
             let stream = direct.stream_tx_by_mid(mid, None).ok_or(SendError::NoTrack)?;
@@ -171,9 +197,17 @@ impl Session {
             if queued >= queued_max {
                 return Err(SendError::Full);
             }
+            if kind == MediaKind::Video {
+                let is_empty = queued == 0 && is_first;
+                let is_at_once = outgoing.is_at_once(now, packet.payload.len(), is_empty);
+                stream.set_unpaced(is_at_once && !outgoing.is_too_much_for(estimate_bps));
+            }
             stream.write_rtp(write);
             Ok(())
         });
+        if let Some(section) = self.tracks.iter_mut().find(|section| section.info.id == track) {
+            section.outgoing = outgoing;
+        }
         written.unwrap_or(Err(SendError::NotConnected))?;
         (self.has_written, self.is_dirty) = (true, true);
         Ok(())
