@@ -73,6 +73,8 @@ pub enum Letter {
         session: SessionId,
         /// Them.
         tracks: Arc<[TrackInfo]>,
+        /// What was sent since the last keyframes, for a shard that begins to watch.
+        replay: Option<Arc<Batch>>,
     },
     /// What it sent in a tick.
     Packets(Arc<Batch>),

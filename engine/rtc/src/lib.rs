@@ -31,6 +31,7 @@ mod datagrams;
 mod demux;
 mod directory;
 mod entry;
+mod feed;
 mod ids;
 mod letter;
 mod local;

@@ -14,10 +14,10 @@ use shards_runtime::{Context, Io, Token};
 use crate::backlog::Subscriber;
 use crate::directory::{Claim, Granted, Name};
 use crate::entry::Publishing;
+use crate::feed::Feed;
 use crate::ids::SessionId;
 use crate::letter::{Batch, Letter};
 use crate::rtc::{Rtc, token_of};
-use crate::streams::Feed;
 
 /// Taps have tokens that no session has.
 const TAP_SLOT: u32 = 0xb000_0000;
@@ -126,8 +126,9 @@ impl Rtc {
         tracks: Vec<TrackInfo>,
     ) -> SessionId {
         let session = self.names.session();
-        let local =
-            Local { name: name.clone(), tracks: tracks.into(), publishing: Publishing::default() };
+        let tracks: Arc<[TrackInfo]> = tracks.into();
+        self.keep_own(cx, session, tracks.clone());
+        let local = Local { name: name.clone(), tracks, publishing: Publishing::default() };
         self.locals.publishers.insert(session, local);
         let home = self.home_of(&name);
         let claim = Claim { name, session, takes_over: false };
@@ -149,6 +150,7 @@ impl Rtc {
         session: SessionId,
     ) {
         if let Some(local) = self.locals.publishers.remove(&session) {
+            self.feeds.remove(&session);
             let home = self.home_of(&local.name);
             self.post(cx, home, Letter::Gone { name: local.name, session });
         }
@@ -227,6 +229,7 @@ impl Rtc {
     /// A local publisher has no stream any more.
     pub(crate) fn local_lost(&mut self, session: SessionId) {
         if self.locals.publishers.remove(&session).is_some() {
+            self.feeds.remove(&session);
             self.locals.say(LocalWord::Refused(session));
         }
     }

@@ -15,12 +15,13 @@ use shards_runtime::{
 use crate::asks::Asks;
 use crate::directory::{Directory, Name};
 use crate::entry::Entry;
+use crate::feed::Feed;
 use crate::ids::{Names, SessionId};
 use crate::letter::{Letter, Path};
 use crate::local::Locals;
 use crate::settings::Settings;
 use crate::stats::{End, Ended, Row, Stats, StreamRow};
-use crate::streams::{Feed, Watched};
+use crate::streams::Watched;
 use crate::tcp::{Connection, Purpose, purpose_of};
 use crate::wire::{Listener, Wire};
 
@@ -252,7 +253,9 @@ impl Rtc {
             Letter::Source(word) => self.source_is(cx, &word.0, word.1),
             Letter::Subscribe(session) => self.subscribed(cx, from, session),
             Letter::Unsubscribe(session) => self.unsubscribed(from, session),
-            Letter::Tracks { session, tracks } => self.tracks_are(cx, session, tracks),
+            Letter::Tracks { session, tracks, replay } => {
+                self.tracks_are(cx, session, tracks, replay);
+            }
             Letter::KeyframeWanted { session, track, rid } => {
                 self.keyframe_wanted(cx.now(), session, track, rid);
             }

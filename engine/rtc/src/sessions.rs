@@ -371,7 +371,12 @@ impl Rtc {
         }
     }
 
-    fn pump<I: Io, M: Send + From<Letter>>(&mut self, cx: &mut Context<'_, I, M>, token: Token) {
+    /// Lets one speak.
+    pub(crate) fn pump<I: Io, M: Send + From<Letter>>(
+        &mut self,
+        cx: &mut Context<'_, I, M>,
+        token: Token,
+    ) {
         let Some(entry) = self.sessions.get_mut(token) else { return };
         entry.is_dirty = false;
         let mut run: Option<Run> = None;
@@ -478,6 +483,7 @@ impl Rtc {
         if entry.role == Role::View {
             self.unwatch(token, &entry);
         } else {
+            self.feeds.remove(&entry.id);
             let home = self.home_of(&entry.name);
             let (name, session) = (entry.name.clone(), entry.id);
             self.post(cx, home, Letter::Gone { name, session });

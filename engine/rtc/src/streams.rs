@@ -12,22 +12,23 @@
 //! A viewer of a stream without a publisher gets the packets of the configured successor, or waits.
 
 use std::collections::BTreeSet;
+use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use media_rtc::{Rid, Role, Track, TrackId, TrackInfo, TrackLimits};
+use media_rtc::{Rid, Role, RtpPacket, TrackId, TrackInfo, TrackLimits};
 use shards_runtime::{Context, Io, ShardId, Token};
 
 use crate::asks::Opened;
 use crate::backlog::Subscriber;
 use crate::directory::{Claim, Granted, Name, Source, Word, home_of};
 use crate::entry::Entry;
+use crate::feed::{Feed, run_length};
 use crate::ids::SessionId;
 use crate::letter::{Batch, Letter};
 use crate::local::Locals;
 use crate::rtc::{Place, Rtc};
 use crate::stats::End;
-use crate::viewing::Kept;
 
 /// How long a stream that nobody watches here is followed.
 const LINGER: Duration = Duration::from_secs(3);
@@ -46,34 +47,6 @@ pub(crate) struct Watched {
     pub(crate) viewers: BTreeSet<u64>,
     /// When it is not followed any more, if nobody comes.
     until: Option<Instant>,
-}
-
-/// A publisher's packets as they come to this shard's viewers.
-#[derive(Debug)]
-pub(crate) struct Feed {
-    /// Where they come from.
-    at: ShardId,
-    kept: Vec<Kept>,
-    pub(crate) viewers: BTreeSet<u64>,
-}
-
-impl Feed {
-    /// One of which nothing is known yet.
-    pub(crate) fn new(at: ShardId) -> Feed {
-        Feed { at, kept: Vec::new(), viewers: BTreeSet::new() }
-    }
-
-    /// What its publisher sends.
-    pub(crate) fn tracks(&self) -> impl Iterator<Item = &TrackInfo> {
-        self.kept.iter().map(|kept| &kept.info)
-    }
-
-    /// Somebody needs to see all of it.
-    pub(crate) fn want_keyframes(&mut self) {
-        for kept in &mut self.kept {
-            kept.track.want_keyframe(None);
-        }
-    }
 }
 
 impl Rtc {
@@ -171,6 +144,8 @@ impl Rtc {
         if entry.role == Role::View {
             return self.watch(cx, token, name);
         }
+        let tracks = tracks_of(entry);
+        self.keep_own(cx, session, tracks);
         let home = self.home_of(&name);
         self.post(cx, home, Letter::Live { name, session });
     }
@@ -181,8 +156,9 @@ impl Rtc {
         from: ShardId,
         session: SessionId,
     ) {
+        let replay = self.replay_of(session).filter(|_| from != self.me);
         if let Some(tracks) = self.local_subscribed(from, session) {
-            return self.post(cx, from, Letter::Tracks { session, tracks });
+            return self.post(cx, from, Letter::Tracks { session, tracks, replay });
         }
         let Some(Place::Here(token)) = self.by_id.get(&session).copied() else { return };
         let Some(entry) = self.sessions.get_mut(token) else { return };
@@ -191,7 +167,7 @@ impl Rtc {
             subscribers.push(Subscriber::new(from));
         }
         let tracks = tracks_of(entry);
-        self.post(cx, from, Letter::Tracks { session, tracks });
+        self.post(cx, from, Letter::Tracks { session, tracks, replay });
     }
 
     pub(crate) fn unsubscribed(&mut self, from: ShardId, session: SessionId) {
@@ -219,10 +195,11 @@ impl Rtc {
         let tracks = tracks_of(entry);
         let shards: Vec<_> = entry.publishing.subscribers.iter().map(|it| it.shard).collect();
         for shard in shards {
-            self.post(cx, shard, Letter::Tracks { session, tracks: tracks.clone() });
+            let tracks = tracks.clone();
+            self.post(cx, shard, Letter::Tracks { session, tracks, replay: None });
         }
         if self.feeds.contains_key(&session) {
-            self.tracks_are(cx, session, tracks);
+            self.tracks_are(cx, session, tracks, None);
         }
     }
 
@@ -458,7 +435,9 @@ impl Rtc {
         cx: &mut Context<'_, I, M>,
         session: SessionId,
     ) {
-        if let Some(feed) = self.feeds.remove(&session) {
+        if self.feeds.get(&session).is_some_and(|feed| !feed.is_own)
+            && let Some(feed) = self.feeds.remove(&session)
+        {
             self.post(cx, feed.at, Letter::Unsubscribe(session));
         }
     }
@@ -469,19 +448,14 @@ impl Rtc {
         cx: &mut Context<'_, I, M>,
         session: SessionId,
         tracks: Arc<[TrackInfo]>,
+        replay: Option<Arc<Batch>>,
     ) {
         let limits =
             TrackLimits { keyframe_interval: self.keyframe_interval(), ..TrackLimits::default() };
         let Some(feed) = self.feeds.get_mut(&session) else { return };
-        feed.kept.retain(|kept| tracks.iter().any(|track| track.id == kept.info.id));
-        for info in tracks.iter() {
-            match feed.kept.iter_mut().find(|kept| kept.info.id == info.id) {
-                Some(kept) => kept.info = info.clone(),
-                None => {
-                    let track = Track::new(info.kind, limits);
-                    feed.kept.push(Kept { info: info.clone(), track });
-                }
-            }
+        feed.tracks_are(&tracks, limits);
+        for (track, packet) in replay.iter().flat_map(|batch| &batch.packets) {
+            feed.keep(packet.received_at, *track, packet);
         }
         for number in feed.viewers.clone() {
             self.attach(cx, crate::rtc::token_of(number));
@@ -489,42 +463,64 @@ impl Rtc {
     }
 
     /// Packets of a publisher, for the viewers here.
+    ///
+    /// One viewer is given all of them and speaks before the next one's turn: what is kept of a
+    /// viewer is more than a core's nearest caches hold of many.
     pub(crate) fn deliver<I: Io, M: Send + From<Letter>>(
         &mut self,
         cx: &mut Context<'_, I, M>,
         batch: &Batch,
     ) {
         let now = cx.now();
-        let Some(feed) = self.feeds.get_mut(&batch.session) else { return };
-        let Feed { kept: all, viewers, .. } = feed;
-        for (track, packet) in &batch.packets {
-            let Some(kept) = all.iter_mut().find(|kept| kept.info.id == *track) else { continue };
-            if !kept.track.push(now, packet) {
-                continue;
-            }
-            for number in viewers.iter() {
-                let Some(entry) = self.sessions.get_mut(crate::rtc::token_of(*number)) else {
-                    if let Some(tap) = Locals::tap_of(*number) {
-                        self.locals.give(tap, *track, packet);
-                    }
-                    continue;
-                };
-                let Entry { viewing, session, .. } = &mut **entry;
-                if let Some(rid) = viewing.take(now, kept, packet, session) {
-                    kept.track.want_keyframe(rid);
-                }
+        let mut rest = &batch.packets[..];
+        while !rest.is_empty() {
+            let (run, after) = rest.split_at(run_length(rest));
+            rest = after;
+            let Some(feed) = self.feeds.get_mut(&batch.session) else { return };
+            let run: Vec<_> = run
+                .iter()
+                .filter_map(|(track, packet)| Some((feed.keep(now, *track, packet)?, packet)))
+                .collect();
+            let mut viewer = feed.viewers.first().copied();
+            while let Some(number) = viewer {
+                self.give(now, batch.session, number, &run);
+                self.pump(cx, crate::rtc::token_of(number));
+                let Some(feed) = self.feeds.get(&batch.session) else { return };
+                viewer = feed.viewers.range((Excluded(number), Unbounded)).next().copied();
             }
         }
-        if batch.has_gap {
-            for kept in all.iter_mut() {
-                kept.track.want_keyframe(None);
-            }
-        }
-        let viewers: Vec<u64> = viewers.iter().copied().collect();
-        for number in viewers {
-            self.mark(crate::rtc::token_of(number));
+        if batch.has_gap
+            && let Some(feed) = self.feeds.get_mut(&batch.session)
+        {
+            feed.want_keyframes();
         }
         self.ask_for_keyframes(cx, batch.session);
+    }
+
+    /// Gives one viewer of a feed packets that its tracks have kept.
+    fn give(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        number: u64,
+        run: &[(usize, &Arc<RtpPacket>)],
+    ) {
+        let Some(Feed { kept: all, .. }) = self.feeds.get_mut(&session) else { return };
+        let Some(entry) = self.sessions.get_mut(crate::rtc::token_of(number)) else {
+            if let Some(tap) = Locals::tap_of(number) {
+                for (place, packet) in run {
+                    self.locals.give(tap, all[*place].info.id, packet);
+                }
+            }
+            return;
+        };
+        let Entry { viewing, session, .. } = &mut **entry;
+        for (place, packet) in run {
+            let kept = &mut all[*place];
+            if let Some(rid) = viewing.take(now, kept, packet, session) {
+                kept.track.want_keyframe(rid);
+            }
+        }
     }
 
     /// A viewer says that it lost the picture.

@@ -166,6 +166,12 @@ impl Track {
         layer.map_or(&NONE, |layer| &layer.cache).iter().take(count)
     }
 
+    /// The packets since the last keyframe of each layer, for another that is to hold this track as
+    /// well: [`push`](Self::push) them there with the times when they were received.
+    pub fn since_keyframes(&self) -> impl Iterator<Item = &Arc<RtpPacket>> {
+        self.layers.iter().filter(|layer| layer.is_whole).flat_map(|layer| &layer.cache)
+    }
+
     /// The layers and how fast they flow, in bits per second.
     pub fn rates(&self) -> impl Iterator<Item = (Option<Rid>, u64)> {
         self.layers.iter().map(|layer| (layer.rid, layer.rate.bits_per_second()))

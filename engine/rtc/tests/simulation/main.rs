@@ -117,6 +117,33 @@ fn who_comes_later_sees_a_picture_at_once() {
 }
 
 #[test]
+fn the_first_viewer_of_a_shard_sees_what_came_since_the_keyframe() {
+    let mut stage = Stage::new(4, Faults::none(), 2, "");
+    let publisher = stage.join(0, Role::Publish, "stage");
+    stage.until("the publisher is connected", |stage| stage.is_connected(publisher));
+    stage.pass(Duration::from_millis(200));
+    // Nobody watches yet, on any shard, and there is no other keyframe.
+    for count in 0..20 {
+        stage.send_picture(publisher, count == 0, 1);
+        stage.pass(Duration::from_millis(33));
+    }
+    let viewers: Vec<usize> =
+        (0..8).map(|count| stage.join(count % 2, Role::View, "stage")).collect();
+    stage.until("they are connected", |stage| viewers.iter().all(|it| stage.is_connected(*it)));
+    for _ in 0..5 {
+        stage.send_picture(publisher, false, 1);
+        stage.pass(Duration::from_millis(33));
+    }
+    let of_shards: Vec<_> = stage.stats().iter().map(|stats| stats.viewers_count).collect();
+    assert!(of_shards.iter().all(|count| *count > 0), "both shards have viewers: {of_shards:?}");
+    for viewer in viewers {
+        let numbers: Vec<u64> = stage.seen(viewer).iter().map(|(number, _)| *number).collect();
+        assert_eq!(numbers, (1..=25).collect::<Vec<u64>>(), "all of it, in order, once");
+    }
+    assert_eq!(stage.sum(|stats| stats.keyframes_requested), 0, "nobody had to ask");
+}
+
+#[test]
 fn a_publisher_leaves_and_another_comes_back() {
     let more = "[[stream]]\nname = \"stage\"\nsuccessor = \"pause\"\n";
     let mut stage = Stage::new(5, Faults::none(), 2, more);
