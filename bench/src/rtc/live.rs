@@ -33,6 +33,8 @@ const KEYFRAME_EVERY: u64 = 60;
 /// Where in a payload its number and the time when it left stand.
 const NUMBER_AT: usize = 8;
 const DATAGRAMS_IN_A_ROW: usize = 32;
+/// Longer than this is told as this.
+const LATENCY_US_MAX: u64 = 60_000_000;
 
 /// How it is measured.
 #[derive(Clone, Copy, Serialize)]
@@ -182,7 +184,7 @@ impl Field {
             viewers: Vec::new(),
             ticked_at: began,
             counts: false,
-            latencies: Histogram::new(3)?,
+            latencies: Histogram::new_with_max(LATENCY_US_MAX, 3)?,
             late: 0,
             received: 0,
             twice: 0,
