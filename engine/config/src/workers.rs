@@ -19,8 +19,12 @@ keys! {
         sources: Vec<String> = Vec::new(), example("[\"door=rtsp://camera/1\"]"), restart(),
             check(|workers| check_sources(&workers.sources));
 
-        /// The folder of recordings. Not set: nothing is recorded.
+        /// The folder of recordings, clips and snapshots, which are served below `/artifacts/`. Not
+        /// set: nothing is kept.
         record_dir: Option<PathBuf> = None, example("\"/var/lib/skywave/recordings\""), restart();
+
+        /// Whether streams are recorded, where `record_dir` is set.
+        record: bool = true, restart();
 
         /// Only these streams are recorded. Empty: all that are published.
         record_streams: Vec<String> = Vec::new(), example("[\"stage\"]"), restart(),

@@ -11,6 +11,7 @@
 
 use std::borrow::Cow;
 
+use engine_events::Wanted;
 use engine_node::ForwardedRequest;
 use engine_rtc::SessionId;
 use protocol_http::Query;
@@ -133,6 +134,13 @@ pub(crate) enum Command {
     ApiPeers,
     /// The streams that can be watched.
     ApiStreams,
+    /// The recordings, page by page.
+    ApiRecordings(Wanted),
+    /// Remove a recording.
+    RemoveRecording {
+        /// Its path below `/artifacts/`.
+        path: String,
+    },
     /// No page of ours and no mount: 404.
     NotFound,
 }
@@ -176,6 +184,11 @@ pub(crate) enum AdminError {
 /// # Errors
 /// What is wrong with it; see [`AdminError::answer`].
 pub(crate) fn parse(request: &ForwardedRequest) -> Result<Command, AdminError> {
+    if let ("DELETE", Some(path)) =
+        (request.method.as_str(), request.path.strip_prefix("/artifacts/"))
+    {
+        return Ok(Command::RemoveRecording { path: path.to_owned() });
+    }
     if !matches!(request.method.as_str(), "GET" | "HEAD" | "POST") {
         return Err(AdminError::Method);
     }
@@ -207,6 +220,8 @@ pub(crate) fn authority(command: &Command) -> Authority<'_> {
         | Command::ApiConfig
         | Command::ApiPeers
         | Command::ApiStreams
+        | Command::ApiRecordings(_)
+        | Command::RemoveRecording { .. }
         | Command::Playlist { .. }
         | Command::BuildM3u { .. }
         | Command::NotFound => Authority::Public,
@@ -290,6 +305,9 @@ fn command_of(path: &str, parameters: &Parameters<'_>) -> Result<Command, AdminE
         "/api/config" => Command::ApiConfig,
         "/api/peers" => Command::ApiPeers,
         "/api/streams" => Command::ApiStreams,
+        "/api/recordings" => {
+            Command::ApiRecordings(crate::recordings::wanted(parameters.raw.as_bytes()))
+        }
         "/ice-servers" => Command::IceServers { user: parameters.user() },
         "/admin.cgi" => {
             let update = V1TitleUpdate::from_query(parameters.raw).map_err(AdminError::Update)?;

@@ -15,7 +15,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use engine_config::Config;
+use engine_events::{Catalog, Done, Order};
 use engine_node::{Message, MountId, Question, Snapshot, Verdict};
+use media_link::Recording;
 use protocol_icy::Answers;
 use shards_runtime::{ShardId, Token};
 
@@ -26,6 +28,7 @@ use crate::gathers::Gather;
 use crate::peers::PeerQuestions;
 use crate::pull::Pull;
 use crate::random::Random;
+use crate::recordings::Recordings;
 use crate::reports::Reports;
 use crate::rtc::RtcQuestions;
 use crate::turn::TurnQuestions;
@@ -74,6 +77,8 @@ pub enum Input {
     Tls(Arc<protocol_tls::ServerConfig>),
     /// The server is to stop; a second time: at once.
     Drain,
+    /// The keeper has done something.
+    Kept(Done),
     /// Access-log lines since the start.
     LogCounters {
         /// Lines written.
@@ -102,6 +107,9 @@ pub enum Output {
         /// Port for the addresses.
         port: u16,
     },
+    /// Have the keeper do something that may wait for a disk. One that is not taken is answered
+    /// with [`Input::Kept`] all the same.
+    Keep(Order),
     /// Every shard is done, or had its time: the process may end.
     Finished,
 }
@@ -121,6 +129,7 @@ pub struct Control {
     pub(crate) turn: TurnQuestions,
     pub(crate) peers: PeerQuestions,
     pub(crate) rtc: RtcQuestions,
+    pub(crate) recordings: Recordings,
     pub(crate) reports: Reports,
     pub(crate) counters: ControlCounters,
     pub(crate) random: Random,
@@ -177,6 +186,7 @@ impl Control {
             turn: TurnQuestions::default(),
             peers: PeerQuestions::default(),
             rtc: RtcQuestions::default(),
+            recordings: Recordings::default(),
             reports: Reports::new(setup.shards_count),
             counters: ControlCounters::default(),
             random: Random::new(setup.seed),
@@ -203,6 +213,13 @@ impl Control {
         self
     }
 
+    /// The same with these recordings, which were there before.
+    #[must_use]
+    pub fn with_recordings(mut self, recordings: Vec<Recording>) -> Control {
+        self.recordings.catalog = Catalog::of(recordings);
+        self
+    }
+
     /// The policy in force; every shard starts with the first one.
     #[must_use]
     pub fn first_snapshot(&self) -> Arc<Snapshot> {
@@ -221,6 +238,7 @@ impl Control {
                 (self.tls, self.dirty) = (Some(tls), true);
             }
             Input::Drain => self.start_drain(),
+            Input::Kept(done) => self.kept(done),
             Input::LogCounters { written, lost } => {
                 self.counters.log_lines_written = written;
                 self.counters.log_lines_lost = lost;
@@ -242,6 +260,7 @@ impl Control {
         let gather = self.gathers.values().map(|gather| gather.until).min();
         let drain = self.drain.as_ref().and_then(Drain::deadline);
         let asked = [self.turn.deadline(), self.peers.deadline(), self.rtc.deadline()];
+        let asked = asked.into_iter().chain([self.recordings.deadline()]);
         let times = [Some(self.housekeeping_at), takeover, gather, self.pulls_deadline(), drain];
         times.into_iter().chain(asked).flatten().min()
     }
@@ -278,6 +297,7 @@ impl Control {
             Message::SessionKilled { request, found } => {
                 self.rtc_answered(from, request, Vec::new(), found);
             }
+            Message::Happened(told) => self.happened(*told),
             Message::Drained => self.shard_drained(from),
             Message::Subscribe(_)
             | Message::Unsubscribe(_)
@@ -323,6 +343,7 @@ impl Control {
         self.expire_turn_questions();
         self.expire_peer_questions();
         self.expire_rtc_questions();
+        self.expire_removals();
         if self.now >= self.housekeeping_at {
             self.housekeeping_at = self.now + HOUSEKEEPING;
             self.keep_house();
@@ -417,6 +438,10 @@ impl Control {
 
     pub(crate) fn finish(&mut self) {
         self.after_snapshot.push(Output::Finished);
+    }
+
+    pub(crate) fn keep(&mut self, order: Order) {
+        self.after_snapshot.push(Output::Keep(order));
     }
 
     pub(crate) fn resolve(&mut self, id: u32, host: String, port: u16) {

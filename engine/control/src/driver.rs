@@ -18,6 +18,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, TrySendError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use engine_config::Config;
+use engine_events::{Done, KeeperPort, Order};
 use engine_node::Message;
 use shards_mesh::MeshPort;
 use shards_runtime::ShardId;
@@ -54,6 +55,8 @@ pub enum Command {
     Tls(Arc<protocol_tls::ServerConfig>),
     /// Stop; a second time: at once.
     Drain,
+    /// The keeper has done something.
+    Kept(Done),
     /// Access-log lines since the start.
     LogCounters {
         /// Lines written.
@@ -72,12 +75,13 @@ pub fn run(
     port: MeshPort<Message>,
     bell: impl Bell,
     commands: Receiver<Command>,
+    keeper: Option<KeeperPort>,
 ) {
     let (names, answers) = start_resolver(bell.clone());
     let participants = port.participants();
     let outbox = (0..participants).map(|_| VecDeque::new()).collect();
     let mut driver =
-        Driver { control, port, bell, commands, names, answers, outbox, is_over: false };
+        Driver { control, port, bell, commands, keeper, names, answers, outbox, is_over: false };
     while !driver.is_over {
         driver.round();
     }
@@ -89,6 +93,7 @@ struct Driver<B: Bell> {
     port: MeshPort<Message>,
     bell: B,
     commands: Receiver<Command>,
+    keeper: Option<KeeperPort>,
     names: SyncSender<Name>,
     answers: Receiver<Resolved>,
     /// Messages that found their queue full, by shard, in order.
@@ -151,6 +156,7 @@ impl<B: Bell> Driver<B> {
                     Command::Reload(config) => Input::Reload(config),
                     Command::Tls(tls) => Input::Tls(tls),
                     Command::Drain => Input::Drain,
+                    Command::Kept(done) => Input::Kept(done),
                     Command::LogCounters { written, lost } => Input::LogCounters { written, lost },
                 });
                 true
@@ -166,6 +172,15 @@ impl<B: Bell> Driver<B> {
             match output {
                 Output::Send { to, message } => self.send(to.index(), message),
                 Output::Resolve { id, host, port } => self.look_up(Name { id, host, port }),
+                Output::Keep(order) => {
+                    let refused = match &self.keeper {
+                        Some(keeper) => keeper.order(order).err(),
+                        None => Some(order),
+                    };
+                    if let Some(done) = refused.and_then(Order::refused) {
+                        self.control.handle(now, wall_clock, Input::Kept(done));
+                    }
+                }
                 Output::Finished => self.is_over = true,
             }
         }

@@ -40,6 +40,7 @@ mod picture;
 mod pull;
 mod pulls;
 mod random;
+mod recordings;
 mod render;
 mod reports;
 mod requests;

@@ -113,6 +113,7 @@ impl Control {
             }
             Command::ListTurn => self.ask_about_turn(asker, None),
             Command::ApiPeers => self.ask_about_peers(asker),
+            Command::RemoveRecording { path } => self.remove_recording(asker, path),
             Command::KillTurn { id } => self.ask_about_turn(asker, Some(id)),
             Command::MoveClientsForm { mount } => match self.heard_mount(&mount) {
                 None => self.answer_fault(asker, NO_SUCH_SOURCE),
@@ -179,6 +180,10 @@ impl Control {
                 self.answer_body(asker, status, Body::Json, &self.api_status());
             }
             Command::ApiStreams => self.answer_body(asker, 200, Body::Json, &self.api_streams()),
+            Command::ApiRecordings(wanted) => {
+                let list = self.api_recordings(&wanted);
+                self.answer_body(asker, 200, Body::Json, &list);
+            }
             Command::ApiConfig => self.answer_body(asker, 200, Body::Json, &self.api_config()),
             Command::IceServers { user } => match self.ice_servers(&user) {
                 Some(servers) => self.answer_body(asker, 200, Body::Json, &servers),

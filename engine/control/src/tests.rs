@@ -33,6 +33,7 @@ struct World {
     /// Messages to the shards that no test has taken, in the order sent.
     sent: VecDeque<(u16, Message)>,
     resolves: VecDeque<(u32, String, u16)>,
+    orders: Vec<engine_events::Order>,
     is_finished: bool,
     /// What the first shard was told last.
     snapshot: Arc<Snapshot>,
@@ -70,6 +71,7 @@ impl World {
             start: now,
             sent: VecDeque::new(),
             resolves: VecDeque::new(),
+            orders: Vec::new(),
             is_finished: false,
             snapshot,
             asks_count: 0,
@@ -91,6 +93,7 @@ impl World {
                     self.sent.push_back((to.0, message));
                 }
                 Output::Resolve { id, host, port } => self.resolves.push_back((id, host, port)),
+                Output::Keep(order) => self.orders.push(order),
                 Output::Finished => self.is_finished = true,
             }
         }

@@ -14,6 +14,7 @@ use protocol_http::RequestDecoder;
 use protocol_icy::V1Decoder;
 use shards_runtime::{Piece, Socket};
 
+use crate::artifacts::Sending;
 use crate::fanout::Listener;
 use crate::message::ForwardedRequest;
 use crate::pull::Pull;
@@ -89,6 +90,8 @@ pub(crate) enum State {
     Parked(Parked),
     /// Sending an answer, then closing.
     Answering,
+    /// Being sent a file.
+    Sending(Box<Sending>),
     /// Feeding a mount.
     Source(Box<Source>),
     /// Hearing a mount.

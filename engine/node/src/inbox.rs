@@ -111,6 +111,7 @@ impl Node {
             | Message::Peers { .. }
             | Message::Sessions { .. }
             | Message::SessionKilled { .. }
+            | Message::Happened(_)
             | Message::Drained => unreachable!("a message for control came to a shard"),
         }
     }

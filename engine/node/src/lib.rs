@@ -8,6 +8,7 @@
 //! *Invariant:* nothing here waits, and nothing here is shared with another shard.
 
 mod access;
+mod artifacts;
 mod calls;
 mod census;
 mod connection;
@@ -36,6 +37,7 @@ mod websocket;
 mod whole;
 
 pub use access::same;
+pub use artifacts::Artifacts;
 pub use census::{Census, FeedPlace, ListenerPlace};
 pub use message::{
     EndCause, ForwardedRequest, LentRow, ListenerRow, Message, PeerRow, PullFailure, PullOrder,

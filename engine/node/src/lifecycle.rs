@@ -104,7 +104,7 @@ impl Node {
                 }
             }
             // What comes behind a request waits for its answer, within a bound.
-            State::Asking(Asking::Answer) | State::Answering
+            State::Asking(Asking::Answer) | State::Answering | State::Sending(_)
                 if connection.keep_alive.is_wanted && !connection.close_after_output =>
             {
                 connection.input.extend_from_slice(bytes);
@@ -119,6 +119,7 @@ impl Node {
             State::Asking(_)
             | State::Parked(_)
             | State::Answering
+            | State::Sending(_)
             | State::Listener(_)
             | State::Closing => {}
         }
@@ -149,7 +150,7 @@ impl Node {
                 self.end_source(cx, token, cause);
             }
             // A client may close its direction after asking, and still wants the answer.
-            State::Asking(Asking::Answer) if !failed => {}
+            State::Asking(Asking::Answer) | State::Sending(_) if !failed => {}
             State::Answering
                 if !failed && (connection.sending || !connection.output.is_empty()) =>
             {
@@ -184,6 +185,7 @@ impl Node {
         match connection.state {
             State::Listener(_) => return self.listener_sent(token, bytes),
             State::WebSocket(_) => return self.queue_websocket(token),
+            State::Sending(_) if !connection.has_records() => return self.send_file(cx, token),
             _ => {}
         }
         self.send_output(cx, token);
@@ -197,6 +199,9 @@ impl Node {
             return;
         }
         if connection.output.is_empty() && !connection.has_records() {
+            if let State::Sending(_) = connection.state {
+                return;
+            }
             if connection.keep_alive.is_granted && !connection.close_after_output {
                 self.next_request(cx, token);
             } else if std::mem::take(&mut connection.lingers) {
@@ -356,7 +361,7 @@ impl Node {
                 self.close(cx, token);
             }
             State::Pull(_) => self.pull_failed(cx, token, "no answer in time"),
-            State::Answering => {
+            State::Answering | State::Sending(_) => {
                 // One that lingers has been sent everything.
                 self.counters.slow_readers += u64::from(connection.sending);
                 self.close(cx, token);
@@ -411,7 +416,7 @@ impl Node {
             State::WebSocket(socket) => self.websocket_ended(cx, token, &socket),
             State::Source(_) => unreachable!("a source ends by end_source"),
             State::Head(_) | State::V1(_) | State::Body(_) => {}
-            State::Answering | State::Closing => {}
+            State::Answering | State::Sending(_) | State::Closing => {}
         }
     }
 

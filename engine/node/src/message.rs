@@ -146,6 +146,8 @@ pub enum Message {
         /// Whether this shard had it.
         found: bool,
     },
+    /// Something happened to a stream whose worker this shard has.
+    Happened(Box<engine_events::Told>),
     /// This shard has closed everything after [`Message::Drain`].
     Drained,
 

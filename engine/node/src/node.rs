@@ -17,6 +17,7 @@ use shards_runtime::{
     BindOptions, Completion, Context, Io, Op, Service, ShardId, Slab, Socket, Token,
 };
 
+use crate::artifacts::Artifacts;
 use crate::calls::Calls;
 use crate::connection::Connection;
 use crate::fanout::Due;
@@ -115,6 +116,7 @@ pub struct Node {
     pub(crate) websockets_due: VecDeque<Token>,
     pub(crate) rtc: Option<Rtc>,
     pub(crate) workers: Option<Bridge>,
+    pub(crate) artifacts: Option<Artifacts>,
     pub(crate) acceptors: Vec<(Acceptor, Option<Socket>)>,
     /// When to offer subscribers again what found their queues full.
     pub(crate) publish_again_at: Option<Instant>,
@@ -170,6 +172,7 @@ impl Node {
             websockets_due: VecDeque::new(),
             rtc: None,
             workers: None,
+            artifacts: None,
             acceptors: acceptors.into_iter().map(|acceptor| (acceptor, None)).collect(),
             publish_again_at: None,
             housekeeping_at: now + HOUSEKEEPING,
@@ -297,6 +300,7 @@ impl<I: Io> Service<I> for Node {
     fn on_tick_end(&mut self, cx: &mut Context<'_, I, Message>) {
         let now = cx.now();
         self.shake_hands(cx);
+        self.poll_artifacts(cx);
         self.publish_sources(now);
         self.publish_feeds(cx);
         self.fan_out(cx);

@@ -32,6 +32,8 @@ pub(crate) enum Handler {
     Home,
     /// WHIP and WHEP.
     Rtc,
+    /// Recordings, clips and snapshots.
+    Artifacts,
 }
 
 impl Handler {
@@ -59,6 +61,9 @@ pub(crate) const ROUTES: &[Route<Handler>] = &[
     Route::new(Method::Get, "/api/config", Handler::Control).with_auth(),
     Route::new(Method::Get, "/api/peers", Handler::Operators).with_auth(),
     Route::new(Method::Get, "/api/streams", Handler::Control).with_auth(),
+    Route::new(Method::Get, "/api/recordings", Handler::Control).with_auth(),
+    Route::new(Method::Get, "/artifacts/{*path}", Handler::Artifacts).with_auth(),
+    Route::new(Method::Delete, "/artifacts/{*path}", Handler::Operators).with_auth(),
     Route::any("/api/{*path}", Handler::NoApi).with_auth(),
     Route::new(Method::Get, "/ws", Handler::Symple),
     Route::new(Method::Get, "/", Handler::Home),

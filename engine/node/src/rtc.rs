@@ -119,7 +119,10 @@ impl Node {
         if let Some(workers) = &mut self.workers {
             workers.on_tick_end(cx, rtc);
             for notice in workers.take_notices() {
-                tracing::info!(stream = notice.stream, event = ?notice.event, "a worker tells");
+                tracing::debug!(stream = notice.stream, event = ?notice.event, "a worker tells");
+                if let Some(told) = engine_events::Told::of(&notice.stream, notice.event) {
+                    cx.send_surely(cx.control(), Message::Happened(Box::new(told)));
+                }
             }
         }
         let (outcomes, ended) = (rtc.take_outcomes(), rtc.take_ended());

@@ -101,7 +101,7 @@ impl Answer {
         };
         let has_body = !matches!(self.status, Status::NO_CONTENT | Status::NOT_MODIFIED);
         if has_body {
-            response.content_length(self.body.len() as u64);
+            response.content_length(head.length_bytes);
         }
         response.finish();
         if has_body && !head.is_head {
@@ -125,6 +125,7 @@ struct HeadOf<'a> {
     extra_headers: &'a [(String, String)],
     is_kept: bool,
     is_head: bool,
+    length_bytes: u64,
 }
 
 /// The answer to a method that a path of ours does not have.
@@ -184,6 +185,10 @@ impl Node {
             Handler::Symple | Handler::Home => self.upgrade(cx, token, &request),
             Handler::NoApi => self.reply(cx, token, &no_api()),
             Handler::ApiHealth => self.answered(cx, token, Reply::Now(api_health())),
+            Handler::Artifacts => {
+                let reply = self.artifact_request(cx, token, &request);
+                self.answered(cx, token, reply);
+            }
             Handler::Rtc => {
                 let reply = self.rtc_request(cx, token, &request);
                 self.answered(cx, token, reply);
@@ -206,6 +211,17 @@ impl Node {
         token: Token,
         answer: &Answer,
     ) {
+        self.reply_with_length(cx, token, answer, answer.body.len() as u64);
+    }
+
+    /// As [`Node::reply`], where the body that `HEAD` asks about is not here.
+    pub(crate) fn reply_with_length<I: Io>(
+        &mut self,
+        cx: &mut Context<'_, I, Message>,
+        token: Token,
+        answer: &Answer,
+        length_bytes: u64,
+    ) {
         let may_keep = self.may_keep(token);
         let Some(connection) = self.connections.get(token) else { return };
         let is_head = connection.record.as_ref().is_some_and(|it| &*it.method == "HEAD");
@@ -216,6 +232,7 @@ impl Node {
             extra_headers: &config.http.cors_headers,
             is_kept: may_keep,
             is_head,
+            length_bytes,
         });
         match may_keep {
             true => self.answer_kept(cx, token, answer.status.0, bytes),

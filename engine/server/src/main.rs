@@ -2,6 +2,7 @@
 //! signals. The wiring is in `run`.
 
 mod demo;
+mod disk;
 mod doctor;
 mod log;
 mod rtc;

@@ -13,11 +13,11 @@ use protocol_tls::ServerConfig;
 use shards_mesh::{MeshPort, mesh};
 use shards_ring::{ControlBell, RingConfig, RingGroup, UringIo};
 use shards_runtime::{Placement, Shard, ShardId, Shards};
-use shards_storage::{Storage, StorageConfig};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::demo::{Demo, DemoSettings};
+use crate::disk::Disk;
 use crate::log::AccessLog;
 
 /// Runs the server until a signal ends it.
@@ -40,14 +40,12 @@ pub fn run(mut config: Config) -> anyhow::Result<()> {
     let config = Arc::new(config);
 
     let in_data_dir = config.server.data_dir.as_ref().map(|folder| folder.join("access.log"));
-    let storage = match config.log.access_log.as_ref().or(in_data_dir.as_ref()) {
-        Some(path) => Some(open_access_log(path)?),
-        None => None,
-    };
+    let disk = Disk::open(&config, config.log.access_log.as_ref().or(in_data_dir.as_ref()))?;
     let setup =
         Setup { shards_count, seed, port: config.listen[0].address.port(), started: unix_time() };
     let tls = crate::tls::load(&config, None, unix_time().as_secs())?;
     let control = Control::new(Arc::clone(&config), setup, now()).with_tls(tls.clone());
+    let control = control.with_recordings(crate::disk::recordings(&config));
     let snapshot = control.first_snapshot();
 
     let (supervisor, desks) = crate::workers::start(&config, shards_count)?;
@@ -57,11 +55,12 @@ pub fn run(mut config: Config) -> anyhow::Result<()> {
     let placement = Placement { shards_count, cores: config.shards.cores.clone() };
     let shards = {
         let ring_config = ring_config(&config);
-        let log_ports: Vec<_> = (0..shards_count)
-            .map(|_| storage.as_ref().map(|(storage, log)| storage.port(*log)))
-            .collect();
-        let parts: Mutex<Vec<Option<Parts>>> =
-            Mutex::new(ports.into_iter().zip(log_ports).map(Some).collect());
+        let mut parts: Vec<Option<Parts>> = Vec::new();
+        for (shard, port) in ports.into_iter().enumerate() {
+            let (bell, shard) = (group.control(), ShardId(shard as u16));
+            parts.push(Some((port, disk.log_port(), disk.artifacts(move || bell.ring(shard))?)));
+        }
+        let parts = Mutex::new(parts);
         let (group, acceptors) = (group.clone(), acceptors.clone());
         let (shard_config, tls_of_shards) = (Arc::clone(&config), tls.clone());
         let turn_seed = crate::turn::seed(shards_count, now(), unix_time());
@@ -69,7 +68,7 @@ pub fn run(mut config: Config) -> anyhow::Result<()> {
         let bridges = Mutex::new(crate::workers::bridges(&config, shards_count, desks));
         Shards::start(&placement, move |shard| {
             let io = group.open(shard, ring_config.clone())?;
-            let (port, log) = parts.lock().expect("nobody panics here")[shard.index()]
+            let (port, log, artifacts) = parts.lock().expect("nobody panics here")[shard.index()]
                 .take()
                 .expect("a shard starts once");
             let log = log.map(|port| Box::new(AccessLog(port)) as Box<dyn LogSink>);
@@ -82,14 +81,19 @@ pub fn run(mut config: Config) -> anyhow::Result<()> {
             let rtc = rtc.as_ref().map(|rtc| rtc.of_shard(shard.0));
             let bridge = bridges.lock().expect("nobody panics here")[shard.index()].take();
             let node = node.with_rtc(rtc.as_ref(), now()).with_workers(bridge);
+            let node = node.with_artifacts(artifacts.map(Disk::files_of));
             Ok(Shard::new(io, port, node))
         })?
     };
     let (commands, received) = channel();
     let bell = group.control();
+    let keeper = crate::disk::keeper(&config, commands.clone(), bell.clone())?;
+    let keeper_port = keeper.port();
     let control_thread = std::thread::Builder::new().name("control".to_owned()).spawn({
         let bell = bell.clone();
-        move || engine_control::run(control, control_port, RingBell(bell), received)
+        move || {
+            engine_control::run(control, control_port, RingBell(bell), received, Some(keeper_port))
+        }
     })?;
     for acceptor in &acceptors {
         tracing::info!(address = %acceptor.address, shards_count, "listening");
@@ -100,7 +104,7 @@ pub fn run(mut config: Config) -> anyhow::Result<()> {
     crate::rtc::tell(&config.rtc);
     let demo = start_demo(&config)?;
 
-    wait_for_signals(&config, seed, tls.as_deref(), &storage, |command| {
+    wait_for_signals(&config, seed, tls.as_deref(), &disk, |command| {
         let told = tell(&commands, command);
         bell.ring_control();
         told && !shards.any_ended()
@@ -113,9 +117,8 @@ pub fn run(mut config: Config) -> anyhow::Result<()> {
         supervisor.stop();
     }
     control_thread.join().map_err(|_| anyhow::anyhow!("the control plane panicked"))?;
-    if let Some((storage, _)) = storage {
-        storage.stop();
-    }
+    keeper.stop();
+    disk.stop();
     tracing::info!("stopped");
     Ok(())
 }
@@ -139,7 +142,11 @@ impl Bell for RingBell {
 }
 
 /// What a shard takes with it to its thread.
-type Parts = (MeshPort<Message>, Option<shards_storage::LogPort>);
+type Parts = (
+    MeshPort<Message>,
+    Option<shards_storage::LogPort>,
+    Option<(shards_storage::FilePort, shards_storage::RootId)>,
+);
 
 /// Waits until a signal ends the server, and tells control each second what the access log came to.
 /// `command` tells control; false: everything has ended.
@@ -147,7 +154,7 @@ fn wait_for_signals(
     config: &Config,
     seed: u64,
     tls: Option<&ServerConfig>,
-    storage: &Option<(Storage, shards_storage::LogId)>,
+    disk: &Disk,
     command: impl Fn(Command) -> bool,
 ) -> anyhow::Result<()> {
     let mut signals = Signals::new([SIGHUP, SIGTERM, SIGINT])?;
@@ -156,10 +163,9 @@ fn wait_for_signals(
             if signal != SIGHUP {
                 break 'running;
             }
-            reload(config, seed, tls, storage, &command);
+            reload(config, seed, tls, disk, &command);
         }
-        if let Some((storage, _)) = storage {
-            let log = storage.counters();
+        if let Some(log) = disk.log_counters() {
             let (written, lost) = (log.lines_written_count, log.lines_dropped_count);
             if !command(Command::LogCounters { written, lost }) {
                 bail!("the shards have ended");
@@ -186,12 +192,10 @@ fn reload(
     config: &Config,
     seed: u64,
     tls: Option<&ServerConfig>,
-    storage: &Option<(Storage, shards_storage::LogId)>,
+    disk: &Disk,
     command: &impl Fn(Command) -> bool,
 ) {
-    if let Some((storage, _)) = storage
-        && let Err(error) = storage.reopen()
-    {
+    if let Err(error) = disk.reopen() {
         tracing::error!(%error, "cannot reopen the access log");
     }
     match engine_config::parse_args(std::env::args_os().skip(1)) {
@@ -310,16 +314,6 @@ fn ring_config(config: &Config) -> RingConfig {
         udp_gro: has_datagrams,
         ..defaults
     }
-}
-
-fn open_access_log(path: &std::path::Path) -> anyhow::Result<(Storage, shards_storage::LogId)> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)
-            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
-    }
-    let storage = Storage::start(StorageConfig::default()).context("the storage executor")?;
-    let log = storage.log(path).with_context(|| format!("cannot open {}", path.display()))?;
-    Ok((storage, log))
 }
 
 /// Something that nobody can guess, from the system's entropy.

@@ -58,7 +58,8 @@ pub fn bridges(config: &Config, shards_count: usize, desks: Vec<Desk>) -> Vec<Op
         audio: Default::default(),
         analysis: analysis.clone(),
     };
-    let recording = workers.record_dir.as_ref().map(|folder| Recorded {
+    let folder = workers.record_dir.as_ref().filter(|_| workers.record);
+    let recording = folder.map(|folder| Recorded {
         job: RecordJob {
             name: String::new(),
             directory: folder.to_string_lossy().into_owned(),

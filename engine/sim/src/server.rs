@@ -156,6 +156,7 @@ impl ControlPlane {
                     };
                     self.names.insert((stage.within_ms(800), id), addresses);
                 }
+                Output::Keep(_) => {}
                 Output::Finished => self.is_finished = true,
             }
         }

@@ -20,6 +20,8 @@ pub enum Event {
     Snapshot(Picture),
     /// A recording began.
     RecordingStarted(Recording),
+    /// An open recording is so long by now. This is for lists: nothing has happened.
+    RecordingGrew(Recording),
     /// A recording ended: complete, or with its cause.
     RecordingClosed(Recording),
     /// A recording was removed, as too old or too many.
@@ -56,6 +58,8 @@ pub struct Recording {
     pub name: String,
     /// The stream that was recorded.
     pub stream: String,
+    /// What made it.
+    pub kind: RecordingKind,
     /// When it began, since the Unix epoch.
     pub started_at_ms: u64,
     /// What of it is on disk.
@@ -68,6 +72,41 @@ pub struct Recording {
     pub is_closed: bool,
     /// Why it ended, where that was not the stream's end or a rotation.
     pub cause: Option<String>,
+}
+
+/// What made a recording, and with that the folder it lies in.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordingKind {
+    /// The stream was to be recorded.
+    #[default]
+    Recording,
+    /// Something was noticed: a piece of the stream around that.
+    Clip,
+    /// Something was noticed: one picture.
+    Snapshot,
+}
+
+impl RecordingKind {
+    /// The folder below that of all recordings, with its slash; none for recordings themselves.
+    pub fn folder(self) -> &'static str {
+        match self {
+            RecordingKind::Recording => "",
+            RecordingKind::Clip => "clips/",
+            RecordingKind::Snapshot => "snapshots/",
+        }
+    }
+
+    /// Its name in lists.
+    pub fn name(self) -> &'static str {
+        match self {
+            RecordingKind::Recording => "recording",
+            RecordingKind::Clip => "clip",
+            RecordingKind::Snapshot => "snapshot",
+        }
+    }
 }
 
 /// A track of a recording.

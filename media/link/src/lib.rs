@@ -47,8 +47,8 @@ mod message;
 mod track;
 
 pub use event::{
-    Alert, Detection, Event, FrameFacts, Grid, Picture, Recording, RecordingTrack, Region, Sound,
-    SpeechEvent, VisionEvent, VisionMeasure,
+    Alert, Detection, Event, FrameFacts, Grid, Picture, Recording, RecordingKind, RecordingTrack,
+    Region, Sound, SpeechEvent, VisionEvent, VisionMeasure,
 };
 pub use frame::{Frame, FrameError, HEAD_BYTES};
 pub use job::{

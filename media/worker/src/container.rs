@@ -90,6 +90,7 @@ pub struct Container {
     /// The moment that is the file's beginning.
     base_us: i64,
     end_us: i64,
+    sizes: Vec<(u32, u32)>,
 }
 
 impl Container {
@@ -115,8 +116,9 @@ impl Container {
             Kind::Mp4 | Kind::Ogg => format::context::StreamIo::from_write(counted),
         }?;
         let mut output = format::output_to_stream(io, None, Some(kind.extension()))?;
+        let mut sizes = Vec::new();
         for track in tracks {
-            add_stream(&mut output, track, keyframe)?;
+            sizes.push(add_stream(&mut output, track, keyframe)?);
         }
         output.write_header_with(options(kind, fragment_ms))?;
         let lanes = tracks.iter().map(|track| Lane {
@@ -127,7 +129,7 @@ impl Container {
             },
             last_decode: None,
         });
-        Ok(Container { lanes: lanes.collect(), output, size_bytes, base_us, end_us: 0 })
+        Ok(Container { lanes: lanes.collect(), output, size_bytes, base_us, end_us: 0, sizes })
     }
 
     /// Writes a packet; one from before the file's beginning is left out.
@@ -167,6 +169,12 @@ impl Container {
         Ok(())
     }
 
+    /// The size of each track's pictures, in the order of the tracks; 0 of sound. Who sends by WebRTC
+    /// says it nowhere but in the keyframe.
+    pub fn sizes(&self) -> &[(u32, u32)] {
+        &self.sizes
+    }
+
     /// What has been written.
     pub fn size_bytes(&self) -> u64 {
         self.size_bytes.load(Ordering::Relaxed)
@@ -204,13 +212,13 @@ fn options(kind: Kind, fragment_ms: u32) -> ffmpeg::Dictionary<'static> {
 
 /// Declares a track. FFmpeg wants parameters that only its own readers and encoders know how to
 /// make: those of sound come from an encoder that encodes nothing, those of H.264 and AV1 from a
-/// reader that is given one keyframe.
+/// reader that is given one keyframe. Gives the size of the pictures.
 fn add_stream(
     output: &mut format::context::Output,
     track: &Track,
     keyframe: &[u8],
-) -> anyhow::Result<()> {
-    match track.codec {
+) -> anyhow::Result<(u32, u32)> {
+    let size = match track.codec {
         Codec::Opus => {
             let codec = encoder::find(codec::Id::OPUS)
                 .ok_or_else(|| anyhow::anyhow!("FFmpeg was built without an encoder of Opus"))?;
@@ -221,6 +229,7 @@ fn add_stream(
             audio.set_time_base(ffmpeg::Rational::new(1, 48_000));
             let opened = audio.open()?;
             output.add_stream_with(&opened)?.set_time_base(ffmpeg::Rational::new(1, 48_000));
+            (0, 0)
         }
         Codec::Vp8 | Codec::Vp9 => {
             let id = if track.codec == Codec::Vp8 { codec::Id::VP8 } else { codec::Id::VP9 };
@@ -231,15 +240,18 @@ fn add_stream(
             video.set_height(height);
             video.set_format(format::Pixel::YUV420P);
             output.add_stream_with(&video)?.set_time_base(ffmpeg::Rational::new(1, 90_000));
+            (width, height)
         }
         Codec::H264 | Codec::Av1 => {
             let parameters = probe(track.codec, keyframe)?;
+            let shown = codec::Context::from_parameters(parameters.clone())?.decoder().video()?;
             let mut stream = output.add_stream(None::<ffmpeg::Codec>)?;
             stream.set_parameters(parameters);
             stream.set_time_base(ffmpeg::Rational::new(1, 90_000));
+            (shown.width(), shown.height())
         }
-    }
-    Ok(())
+    };
+    Ok(size)
 }
 
 /// The size in a keyframe of VP8 (RFC 6386 §9.1), or of VP9's profile 0 (its specification, §6.2);

@@ -91,16 +91,16 @@ impl Recorder {
             std::fs::remove_file(&path).ok();
             WriteFailed(format!("{error:#}"))
         })?;
-        let track = |track: &Track| RecordingTrack {
+        let track = |(track, size): (&Track, &(u32, u32))| RecordingTrack {
             codec: track.codec.name().into(),
-            width: track.width,
-            height: track.height,
+            width: size.0,
+            height: size.1,
         };
         let recording = Recording {
             name,
             stream: self.stream(),
             started_at_ms: clock::wall_ms(),
-            tracks: self.tracks.iter().map(track).collect(),
+            tracks: self.tracks.iter().zip(container.sizes()).map(track).collect(),
             ..Recording::default()
         };
         self.shelf.note(&recording).map_err(|error| WriteFailed(error.to_string()))?;
@@ -155,6 +155,7 @@ impl Recorder {
             open.recording.size_bytes = open.container.size_bytes();
             let name = open.recording.name.clone();
             self.shelf.note(&open.recording).map_err(|error| WriteFailed(error.to_string()))?;
+            self.told.tell(Event::RecordingGrew(open.recording.clone()));
             for removed in self.shelf.tidy(Some(&name)) {
                 self.told.tell(Event::RecordingRemoved(removed));
             }

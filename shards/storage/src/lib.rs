@@ -180,8 +180,22 @@ impl Storage {
     /// # Errors
     /// If it cannot be opened, or is no directory.
     pub fn root(&self, path: &Path) -> io::Result<RootId> {
+        self.open_root(path, false)
+    }
+
+    /// As [`Storage::root`], for files that others write while they are read, by adding to them:
+    /// recordings. Of such a file what it had when it was opened is read, and no more; it ends with
+    /// an error only where it has become shorter.
+    ///
+    /// # Errors
+    /// As [`Storage::root`].
+    pub fn root_of_growing(&self, path: &Path) -> io::Result<RootId> {
+        self.open_root(path, true)
+    }
+
+    fn open_root(&self, path: &Path, grows: bool) -> io::Result<RootId> {
         let path = path.to_owned();
-        let id = self.ask(|answer| Command::Root { path, answer })??;
+        let id = self.ask(|answer| Command::Root { path, grows, answer })??;
         self.roots_count.fetch_max(id.0 + 1, Ordering::Relaxed);
         Ok(id)
     }
@@ -254,7 +268,7 @@ enum Command {
     Open { path: std::path::PathBuf, answer: mpsc::Sender<io::Result<LogId>> },
     Port { log: LogId, end: port::PortEnd },
     Reopen { answer: mpsc::Sender<io::Result<()>> },
-    Root { path: std::path::PathBuf, answer: mpsc::Sender<io::Result<RootId>> },
+    Root { path: std::path::PathBuf, grows: bool, answer: mpsc::Sender<io::Result<RootId>> },
     Files { end: files::port::PortEnd },
     Stop,
 }

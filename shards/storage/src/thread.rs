@@ -16,7 +16,7 @@ use rustix::process::{Resource, getrlimit};
 
 use crate::files::RootId;
 use crate::files::open::open_root;
-use crate::files::service::{Roots, Service};
+use crate::files::service::{Root, Roots, Service};
 use crate::log::Log;
 use crate::{Command, Counts, LogId, StorageConfig};
 
@@ -157,10 +157,10 @@ impl Rounds {
                 }
                 let _asker_is_waiting = answer.send(result);
             }
-            Command::Root { path, answer } => {
+            Command::Root { path, grows, answer } => {
                 let id = RootId(self.roots.borrow().len());
-                let _asker_is_waiting = answer.send(open_root(&path).map(|root| {
-                    self.roots.borrow_mut().push(root);
+                let _asker_is_waiting = answer.send(open_root(&path).map(|directory| {
+                    self.roots.borrow_mut().push(Root { directory, grows });
                     id
                 }));
             }

@@ -205,6 +205,37 @@ fn a_file_that_is_changed_midway_ends_with_an_error_and_one_that_is_replaced_doe
 }
 
 #[test]
+fn a_file_that_grows_is_read_as_it_was_when_it_was_opened() {
+    let mut scene = Scene::new("grows", LIMITS);
+    let storage = scene.storage.as_ref().expect("it runs");
+    scene.root = storage.root_of_growing(scene.path("").as_path()).unwrap();
+    scene.write("file", &vec![b'a'; 500_000]);
+    let file = scene.find("file").unwrap();
+    let mut download = Download::new(large(&file), 0..500_000);
+    let mut got = scene.next_block(&mut download).unwrap().unwrap().to_vec();
+    let path = scene.path("file");
+    let mut writer = fs::OpenOptions::new().append(true).open(path).unwrap();
+    writer.write_all(&[b'b'; 100_000]).unwrap();
+    while let Some(block) = scene.next_block(&mut download).unwrap() {
+        got.extend_from_slice(&block);
+    }
+    assert_eq!(got, vec![b'a'; 500_000]);
+    assert_eq!(scene.find("file").unwrap().info.size_bytes(), 600_000);
+    // Shorter is another matter.
+    let mut download = Download::new(large(&file), 0..500_000);
+    scene.next_block(&mut download).unwrap();
+    writer.set_len(100_000).unwrap();
+    let result = loop {
+        match scene.next_block(&mut download) {
+            Ok(Some(_)) => {}
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
+        }
+    };
+    assert_eq!(result, Err(FileError::Changed));
+}
+
+#[test]
 fn a_thousand_at_once_are_all_answered_and_the_same_is_asked_once() {
     let mut scene = Scene::new("thousand", LIMITS);
     for at in 0..100 {

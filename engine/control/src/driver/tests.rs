@@ -51,7 +51,7 @@ fn start(toml: &str) -> World {
     let bell = TestBell::default();
     let (commands, for_driver) = mpsc::channel();
     let ring = bell.clone();
-    let thread = std::thread::spawn(move || run(control, port, ring, for_driver));
+    let thread = std::thread::spawn(move || run(control, port, ring, for_driver, None));
     World { shard, bell, commands, thread }
 }
 

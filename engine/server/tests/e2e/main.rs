@@ -34,6 +34,7 @@ mod pages;
 mod process;
 mod proxies;
 mod pulls;
+mod recordings;
 mod refusals;
 mod routes;
 mod rtc;

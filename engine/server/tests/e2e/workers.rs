@@ -6,8 +6,8 @@ use std::process::Command;
 
 use crate::harness::{Folder, Server, Setup, have, wait_for};
 
-/// The program beside the server's own; cargo builds it with the workspace, not with this package.
-fn has_worker() -> bool {
+/// Whether there is the program beside the server's own; cargo builds it with the workspace, not with this package.
+pub fn has_worker() -> bool {
     let worker = Path::new(env!("CARGO_BIN_EXE_skywave")).with_file_name("skywave-worker");
     let is_there = worker.is_file();
     assert!(
@@ -18,7 +18,8 @@ fn has_worker() -> bool {
     is_there
 }
 
-fn film(folder: &Folder) -> PathBuf {
+/// A short film with sound, which browsers play as it is.
+pub fn film(folder: &Folder) -> PathBuf {
     let path = folder.path().join("film.mp4");
     let made = Command::new("ffmpeg")
         .args(["-nostdin", "-loglevel", "error", "-f", "lavfi", "-i"])

@@ -69,11 +69,11 @@ fn version(stat: &Stat) -> FileVersion {
 }
 
 /// Whether the file has still the content that it had when it was opened. One whose name was given
-/// to another file has: it is read to its end.
-pub(crate) fn is_still(file: &OwnedFd, opened: &FileVersion) -> bool {
+/// to another file has: it is read to its end. One that `grows` has while it is no shorter.
+pub(crate) fn is_still(file: &OwnedFd, opened: &FileVersion, grows: bool) -> bool {
     fstat(file).is_ok_and(|stat| {
         let now = version(&stat);
-        now == *opened
+        now == *opened || grows && now.size_bytes >= opened.size_bytes
     })
 }
 

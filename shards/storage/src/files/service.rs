@@ -20,7 +20,15 @@ use super::{Codings, FileError, FileId, FileInfo, FileVersion, RootId};
 const QUESTIONS_PER_BATCH_MAX: usize = 64;
 
 /// The directories that are served, by their numbers.
-pub(crate) type Roots = Rc<RefCell<Vec<OwnedFd>>>;
+pub(crate) type Roots = Rc<RefCell<Vec<Root>>>;
+
+/// A directory that is served.
+pub(crate) struct Root {
+    pub(crate) directory: OwnedFd,
+    /// Its files may become longer while they are read: what they had when they were opened is
+    /// what is read of them.
+    pub(crate) grows: bool,
+}
 
 /// What a port's tasks share.
 pub(crate) struct Service {
@@ -51,6 +59,8 @@ struct Job {
 struct OpenFile {
     file: OwnedFd,
     version: FileVersion,
+    /// It may become longer.
+    grows: bool,
 }
 
 /// Large files that a shard has not closed.
@@ -128,17 +138,17 @@ impl Service {
         known: Option<FileVersion>,
     ) {
         let opened = match self.roots.borrow().get(root.0) {
-            Some(root) => open(root, path, codings),
+            Some(root) => open(&root.directory, path, codings).map(|opened| (opened, root.grows)),
             None => Err(FileError::Refused),
         };
-        let (file, info) = match opened {
+        let ((file, info), grows) = match opened {
             Ok(opened) => opened,
             Err(error) => return self.answer(id, Err(error)),
         };
         if known == Some(info.version) {
             return self.answer(id, Ok(Answer::Unchanged));
         }
-        let file = Rc::new(OpenFile { file, version: info.version });
+        let file = Rc::new(OpenFile { file, version: info.version, grows });
         let limits = self.end.borrow().limits;
         if info.version.size_bytes <= u64::from(limits.small_file_bytes_max) {
             let block = vec![0; info.version.size_bytes as usize];
@@ -194,7 +204,7 @@ impl Service {
     fn finish(&self, job: Job) {
         let Job { id, file, block, info, .. } = job;
         // After the read: what was changed before it is seen here.
-        if !is_still(&file.file, &file.version) {
+        if !is_still(&file.file, &file.version, file.grows) {
             return self.answer(id, Err(FileError::Changed));
         }
         self.answer(
