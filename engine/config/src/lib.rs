@@ -19,6 +19,7 @@ mod check;
 mod define;
 mod document;
 mod error;
+mod events;
 mod flags;
 mod limits;
 mod mount;
@@ -40,11 +41,12 @@ use define::Section;
 
 pub use document::{reference_markdown, sample};
 pub use error::{Errors, Problem};
+pub use events::{Events, Webhook};
 pub use flags::{Invocation, parse_args, parse_args_with};
 pub use limits::{Limits, MemoryTerm};
 pub use mount::Mount;
 pub use reload::Reload;
-pub use rtc::{Auth, Rtc, Stream, stream_name};
+pub use rtc::{Auth, Rtc, Stream, stream_name, zone};
 pub use sections::{Credentials, Demo, Http, Listen, Log, Server, Shards, Tls};
 pub use symple::Symple;
 pub use turn::{TURN_DATAGRAM_BUFFERS_COUNT, Turn};
@@ -84,6 +86,10 @@ pub struct Config {
     pub streams: Vec<Stream>,
     /// `[workers]`: processes that open sources and record.
     pub workers: Workers,
+    /// `[events]`: what happens to streams.
+    pub events: Events,
+    /// `[[webhook]]`: who is told of it.
+    pub webhooks: Vec<Webhook>,
     /// `[log]`: what is written down.
     pub log: Log,
     /// `[demo]`: a stream without an encoder.
@@ -108,6 +114,8 @@ impl Default for Config {
             rtc: Rtc::default(),
             streams: Vec::new(),
             workers: Workers::default(),
+            events: Events::default(),
+            webhooks: Vec::new(),
             log: Log::default(),
             demo: Demo::default(),
         }
@@ -160,6 +168,8 @@ impl Config {
         walker.section(Rtc::NAME, |config| &mut config.rtc);
         walker.list(|config| &mut config.streams, |_| Stream::default());
         walker.section(Workers::NAME, |config| &mut config.workers);
+        walker.section(Events::NAME, |config| &mut config.events);
+        walker.list(|config| &mut config.webhooks, |_| Webhook::default());
         walker.section(Log::NAME, |config| &mut config.log);
         walker.section(Demo::NAME, |config| &mut config.demo);
     }

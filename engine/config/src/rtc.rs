@@ -95,6 +95,20 @@ keys! {
         /// counts.
         viewers_per_shard_max: Option<usize> = None, own(), within(1, 1_000_000), example("1000");
 
+        /// The room of signalling that hears what happens to it: motion, voice, recordings. Not set:
+        /// the rooms that everybody is in, unless watching it needs a token.
+        events_room: Option<String> = None, own(), example("\"guards\""),
+            check(|stream| stream.events_room.as_deref().map_or(Ok(()), crate::symple::room_name));
+
+        /// Parts of the picture in which motion counts, each `"X Y WIDTH HEIGHT"` in hundredths of
+        /// the picture. Empty: all of it. Only for streams of `workers.sources`.
+        zones: Vec<String> = Vec::new(), own(), example("[\"0 50 100 50\"]"), restart(),
+            check(|stream| stream.zones.iter().try_for_each(|it| zone(it).map(drop)));
+
+        /// Parts of the picture in which it does not.
+        masks: Vec<String> = Vec::new(), own(), example("[\"80 0 20 10\"]"), restart(),
+            check(|stream| stream.masks.iter().try_for_each(|it| zone(it).map(drop)));
+
         /// How long its viewers wait for a publisher, in seconds. Not set: `rtc.wait_s`.
         wait_s: Option<u64> = None, own(), within(0, 86_400), example("60");
     }
@@ -131,6 +145,25 @@ pub fn stream_name(name: &str) -> Result<(), String> {
     Err(format!("expected 1 to 64 letters, digits and - . _, found {name:?}"))
 }
 
+/// A part of a picture: left edge, upper edge, width and height, in hundredths of the picture.
+///
+/// # Errors
+/// It is none, or not within the picture.
+pub fn zone(text: &str) -> Result<[u8; 4], String> {
+    let numbers: Option<Vec<u8>> = text.split_whitespace().map(|it| it.parse().ok()).collect();
+    match numbers.as_deref() {
+        Some(&[x, y, width, height])
+            if width > 0
+                && height > 0
+                && u32::from(x) + u32::from(width) <= 100
+                && u32::from(y) + u32::from(height) <= 100 =>
+        {
+            Ok([x, y, width, height])
+        }
+        _ => Err(format!("expected X Y WIDTH HEIGHT within 0 to 100, found {text:?}")),
+    }
+}
+
 fn check_tokens(tokens: &[Secret]) -> Result<(), String> {
     let is_token = |secret: &Secret| {
         let text = secret.expose();
@@ -164,6 +197,14 @@ mod tests {
         let rtc = Rtc { listen, external, ..Rtc::default() };
         let told: Vec<String> = rtc.announced().iter().map(SocketAddr::to_string).collect();
         assert_eq!(told, ["203.0.113.7:8443", "[2001:db8::1]:8444"]);
+    }
+
+    #[test]
+    fn a_zone_lies_within_the_picture() {
+        assert_eq!(zone("0 50 100 50"), Ok([0, 50, 100, 50]));
+        for bad in ["", "0 0 0 10", "50 0 51 10", "0 0 10", "0 0 10 10 10", "-1 0 5 5", "a b c d"] {
+            assert!(zone(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -127,6 +127,11 @@ fn check_origins(origins: &[String]) -> Result<(), String> {
     }
 }
 
+/// A room's name.
+pub(crate) fn room_name(name: &str) -> Result<(), String> {
+    check_names(&[name.to_owned()])
+}
+
 fn check_names(names: &[String]) -> Result<(), String> {
     match names.iter().find(|name| !is_name(name)) {
         Some(name) => Err(format!("expected 1 to 128 bytes without |, found {name:?}")),

@@ -47,6 +47,33 @@ keys! {
 
         /// Whether voice is listened for in the sound of sources.
         voice: bool = false, restart();
+
+        /// How much of the picture has to change to be motion, in thousandths of full brightness on
+        /// average.
+        motion_threshold: u32 = 80, within(1, 1_000), restart();
+
+        /// Whether a picture is kept when motion begins, in `snapshots` below `record_dir`.
+        snapshots: bool = false, restart();
+
+        /// Snapshots of all streams at most; the oldest go.
+        snapshots_max: u32 = 1_000, within(1, 20_000), restart();
+
+        /// Whether the stream is kept around motion, in `clips` below `record_dir`: as it comes,
+        /// without being encoded anew.
+        clips: bool = false, restart();
+
+        /// What a clip has from before the motion, in milliseconds; it begins at the keyframe
+        /// before that.
+        clip_before_ms: u64 = 3_000, within(0, 60_000), restart();
+
+        /// What a clip has from after the last motion, in milliseconds.
+        clip_after_ms: u64 = 5_000, within(500, 600_000), restart();
+
+        /// A clip is no longer than this, in milliseconds, whatever goes on.
+        clip_ms_max: u64 = 120_000, within(1_000, 3_600_000), restart();
+
+        /// Clips of one stream at most; the oldest go.
+        clips_max: u32 = 500, within(1, 20_000), restart();
     }
 }
 

@@ -84,7 +84,7 @@ impl Control {
         let has_tls = !config.tls.certificates.is_empty();
         let turn_detail = if config.turn.starts() { "it runs" } else { "it does not run" };
         let shards = view.shards.len();
-        said(&json!({
+        let mut answer = json!({
             "product": NAME,
             "service": NAME,
             "version": VERSION,
@@ -129,7 +129,11 @@ impl Control {
                 "rooms": sum(|stats| stats.counters.rooms as u64),
             },
             "uptimeSec": uptime_s,
-        }))
+        });
+        for (name, block) in self.status_of_workers() {
+            answer[name] = block;
+        }
+        said(&answer)
     }
 }
 

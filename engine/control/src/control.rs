@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use engine_config::Config;
-use engine_events::{Catalog, Done, Order};
+use engine_events::{Catalog, Done, EventCounters, Order};
 use engine_node::{Message, MountId, Question, Snapshot, Verdict};
 use media_link::Recording;
 use protocol_icy::Answers;
@@ -86,6 +86,8 @@ pub enum Input {
         /// Lines that did not reach the disk.
         lost: u64,
     },
+    /// What the keeper has counted since the start.
+    EventCounters(EventCounters),
 }
 
 /// What the control plane wants done.
@@ -239,6 +241,7 @@ impl Control {
             }
             Input::Drain => self.start_drain(),
             Input::Kept(done) => self.kept(done),
+            Input::EventCounters(counters) => self.counters.events = counters,
             Input::LogCounters { written, lost } => {
                 self.counters.log_lines_written = written;
                 self.counters.log_lines_lost = lost;
@@ -322,6 +325,7 @@ impl Control {
             | Message::StartPull(_)
             | Message::StopPull(_)
             | Message::NothingComes(_)
+            | Message::Event(_)
             | Message::Drain { .. } => unreachable!("a message for a shard came to control"),
         }
     }

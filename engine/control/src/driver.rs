@@ -18,7 +18,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, TrySendError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use engine_config::Config;
-use engine_events::{Done, KeeperPort, Order};
+use engine_events::{Done, EventCounters, KeeperPort, Order};
 use engine_node::Message;
 use shards_mesh::MeshPort;
 use shards_runtime::ShardId;
@@ -57,6 +57,8 @@ pub enum Command {
     Drain,
     /// The keeper has done something.
     Kept(Done),
+    /// What the keeper has counted since the start.
+    EventCounters(EventCounters),
     /// Access-log lines since the start.
     LogCounters {
         /// Lines written.
@@ -157,6 +159,7 @@ impl<B: Bell> Driver<B> {
                     Command::Tls(tls) => Input::Tls(tls),
                     Command::Drain => Input::Drain,
                     Command::Kept(done) => Input::Kept(done),
+                    Command::EventCounters(counters) => Input::EventCounters(counters),
                     Command::LogCounters { written, lost } => Input::LogCounters { written, lost },
                 });
                 true

@@ -34,6 +34,7 @@ mod drain;
 mod driver;
 mod gathers;
 mod listeners;
+mod noticed;
 mod operations;
 mod peers;
 mod picture;

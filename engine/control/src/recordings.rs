@@ -6,14 +6,17 @@
 //! *Invariant:* a file is removed only when it is listed and nobody writes it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use engine_events::{Catalog, Change, Done, Order, Told, Wanted, path_of};
+use engine_events::{Catalog, Change, Done, Happening, Order, Told, Wanted, path_of};
+use engine_node::Message;
 use media_link::RecordingKind;
 use protocol_http::Query;
 use serde_json::json;
 
 use crate::control::{Asker, Control};
+use crate::noticed::Noticed;
 use crate::render::Body;
 
 /// How long the keeper may take to remove a file.
@@ -27,6 +30,9 @@ pub(crate) struct Recordings {
     pub(crate) catalog: Catalog,
     removals: BTreeMap<u32, Removal>,
     numbers: u32,
+    /// What happened since the start.
+    pub(crate) happenings_count: u64,
+    pub(crate) noticed: Noticed,
 }
 
 struct Removal {
@@ -66,12 +72,21 @@ impl Control {
 
     /// Something happened to a stream.
     pub(crate) fn happened(&mut self, told: Told) {
+        self.recordings.noticed.take(&told);
         match &told.change {
             Some(Change::Is(recording)) => self.recordings.catalog.note((**recording).clone()),
             Some(Change::Gone(recording)) => {
                 self.recordings.catalog.forget(&path_of(recording));
             }
             None => {}
+        }
+        let number = self.recordings.happenings_count;
+        let (boot, at_ms) = (self.setup.started.as_millis() as u64, self.wall_clock.as_millis());
+        if let Some(happening) = Happening::new(boot, number, at_ms as u64, told) {
+            self.recordings.happenings_count += 1;
+            let happening = Arc::new(happening);
+            self.keep(Order::Note(Arc::clone(&happening)));
+            self.broadcast(|| Message::Event(Arc::clone(&happening)));
         }
     }
 

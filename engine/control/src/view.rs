@@ -58,6 +58,8 @@ pub struct ControlCounters {
     pub log_lines_written: u64,
     /// See above.
     pub log_lines_lost: u64,
+    /// What the keeper counted: the log of events, webhooks.
+    pub events: engine_events::EventCounters,
 }
 
 /// One mount at one moment.

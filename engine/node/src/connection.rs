@@ -15,6 +15,7 @@ use protocol_icy::V1Decoder;
 use shards_runtime::{Piece, Socket};
 
 use crate::artifacts::Sending;
+use crate::events::Subscriber;
 use crate::fanout::Listener;
 use crate::message::ForwardedRequest;
 use crate::pull::Pull;
@@ -92,6 +93,8 @@ pub(crate) enum State {
     Answering,
     /// Being sent a file.
     Sending(Box<Sending>),
+    /// Hearing what happens.
+    Subscriber(Box<Subscriber>),
     /// Feeding a mount.
     Source(Box<Source>),
     /// Hearing a mount.

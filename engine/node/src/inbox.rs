@@ -97,6 +97,7 @@ impl Node {
             Message::StartPull(order) => self.start_pull(cx, *order),
             Message::StopPull(mount) => self.stop_pull(cx, mount),
             Message::NothingComes(home) => self.turn_away(cx, home),
+            Message::Event(happening) => self.happening_came(happening),
             Message::Drain { within_ms } => self.start_drain(cx, within_ms),
             Message::Ask { .. }
             | Message::SourceEnded { .. }
@@ -396,6 +397,7 @@ impl Node {
         }
         self.drain_until = Some(cx.now() + Duration::from_millis(u64::from(within_ms)));
         self.shut_signalling_down(cx);
+        self.end_subscriptions(cx);
         self.turn_follows_snapshot();
         self.rtc_follows_snapshot();
     }

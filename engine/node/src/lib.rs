@@ -12,6 +12,7 @@ mod artifacts;
 mod calls;
 mod census;
 mod connection;
+mod events;
 mod fanout;
 mod feed;
 mod feeds;

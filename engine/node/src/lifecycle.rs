@@ -120,6 +120,7 @@ impl Node {
             | State::Parked(_)
             | State::Answering
             | State::Sending(_)
+            | State::Subscriber(_)
             | State::Listener(_)
             | State::Closing => {}
         }
@@ -185,6 +186,7 @@ impl Node {
         match connection.state {
             State::Listener(_) => return self.listener_sent(token, bytes),
             State::WebSocket(_) => return self.queue_websocket(token),
+            State::Subscriber(_) => return self.subscriber_sent(cx, token),
             State::Sending(_) if !connection.has_records() => return self.send_file(cx, token),
             _ => {}
         }
@@ -199,7 +201,7 @@ impl Node {
             return;
         }
         if connection.output.is_empty() && !connection.has_records() {
-            if let State::Sending(_) = connection.state {
+            if matches!(connection.state, State::Sending(_) | State::Subscriber(_)) {
                 return;
             }
             if connection.keep_alive.is_granted && !connection.close_after_output {
@@ -361,6 +363,7 @@ impl Node {
                 self.close(cx, token);
             }
             State::Pull(_) => self.pull_failed(cx, token, "no answer in time"),
+            State::Subscriber(_) => self.subscriber_timer(cx, token),
             State::Answering | State::Sending(_) => {
                 // One that lingers has been sent everything.
                 self.counters.slow_readers += u64::from(connection.sending);
@@ -413,6 +416,7 @@ impl Node {
             }
             State::Parked(parked) => self.unpark(cx, token, &parked),
             State::Pull(pull) => self.end_pull(token, &pull),
+            State::Subscriber(_) => self.subscriber_left(token),
             State::WebSocket(socket) => self.websocket_ended(cx, token, &socket),
             State::Source(_) => unreachable!("a source ends by end_source"),
             State::Head(_) | State::V1(_) | State::Body(_) => {}

@@ -152,6 +152,8 @@ pub enum Message {
     Drained,
 
     // Control to shards.
+    /// Something happened, numbered and encoded once.
+    Event(Arc<engine_events::Happening>),
     /// The new policy and directory.
     Snapshot(Arc<Snapshot>),
     /// The answer to an [`Message::Ask`].

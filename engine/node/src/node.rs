@@ -20,6 +20,7 @@ use shards_runtime::{
 use crate::artifacts::Artifacts;
 use crate::calls::Calls;
 use crate::connection::Connection;
+use crate::events::Events;
 use crate::fanout::Due;
 use crate::feed::{Feed, FeedKey};
 use crate::greeting::SharedHead;
@@ -117,6 +118,7 @@ pub struct Node {
     pub(crate) rtc: Option<Rtc>,
     pub(crate) workers: Option<Bridge>,
     pub(crate) artifacts: Option<Artifacts>,
+    pub(crate) events: Events,
     pub(crate) acceptors: Vec<(Acceptor, Option<Socket>)>,
     /// When to offer subscribers again what found their queues full.
     pub(crate) publish_again_at: Option<Instant>,
@@ -173,6 +175,7 @@ impl Node {
             rtc: None,
             workers: None,
             artifacts: None,
+            events: Events::default(),
             acceptors: acceptors.into_iter().map(|acceptor| (acceptor, None)).collect(),
             publish_again_at: None,
             housekeeping_at: now + HOUSEKEEPING,
@@ -205,6 +208,7 @@ impl Node {
     fn keep_house<I: Io>(&mut self, cx: &mut Context<'_, I, Message>) {
         let now = cx.now();
         self.housekeeping_at = now + HOUSEKEEPING;
+        self.events.next_second();
         let forsaken = |feed: &Feed| feed.is_forsaken(now, FEED_LINGER);
         let gone: Vec<Token> =
             self.feeds.iter().filter(|(_, feed)| forsaken(feed)).map(|(token, _)| token).collect();
@@ -306,6 +310,7 @@ impl<I: Io> Service<I> for Node {
         self.fan_out(cx);
         self.end_turn_tick(cx);
         self.end_rtc_tick(cx);
+        self.serve_subscribers(cx);
         // Last: what the others say to callers goes out in the same tick.
         self.tick_signalling(cx);
         if now >= self.housekeeping_at {
@@ -316,7 +321,7 @@ impl<I: Io> Service<I> for Node {
 
     fn deadline(&self) -> Option<Instant> {
         let has_waiting = !self.handshakes_waiting.is_empty() || !self.websockets_due.is_empty();
-        if self.has_due() || has_waiting {
+        if self.has_due() || has_waiting || self.events.has_due() {
             return Some(self.started);
         }
         let slot = self.next_slot_at();

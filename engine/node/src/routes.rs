@@ -34,6 +34,8 @@ pub(crate) enum Handler {
     Rtc,
     /// Recordings, clips and snapshots.
     Artifacts,
+    /// What happens, as server-sent events.
+    Events,
 }
 
 impl Handler {
@@ -62,6 +64,7 @@ pub(crate) const ROUTES: &[Route<Handler>] = &[
     Route::new(Method::Get, "/api/peers", Handler::Operators).with_auth(),
     Route::new(Method::Get, "/api/streams", Handler::Control).with_auth(),
     Route::new(Method::Get, "/api/recordings", Handler::Control).with_auth(),
+    Route::new(Method::Get, "/api/events", Handler::Events).with_auth(),
     Route::new(Method::Get, "/artifacts/{*path}", Handler::Artifacts).with_auth(),
     Route::new(Method::Delete, "/artifacts/{*path}", Handler::Operators).with_auth(),
     Route::any("/api/{*path}", Handler::NoApi).with_auth(),

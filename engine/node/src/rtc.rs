@@ -118,13 +118,10 @@ impl Node {
         rtc.on_tick_end(cx);
         if let Some(workers) = &mut self.workers {
             workers.on_tick_end(cx, rtc);
-            for notice in workers.take_notices() {
-                tracing::debug!(stream = notice.stream, event = ?notice.event, "a worker tells");
-                if let Some(told) = engine_events::Told::of(&notice.stream, notice.event) {
-                    cx.send_surely(cx.control(), Message::Happened(Box::new(told)));
-                }
-            }
+            let notices = workers.take_notices();
+            notices.into_iter().for_each(|notice| self.worker_tells(cx, notice));
         }
+        let Some(rtc) = &mut self.rtc else { return };
         let (outcomes, ended) = (rtc.take_outcomes(), rtc.take_ended());
         for (asker, outcome) in outcomes {
             let token = match asker {

@@ -63,6 +63,16 @@ counters! {
     tls_failures,
     /// Browsers sent to https.
     https_redirects,
+    /// Events of streams that were told.
+    events_told,
+    /// Events that were left out because workers told too many at once.
+    events_dropped,
+    /// Events sent to subscribers of `/api/events`.
+    event_frames_sent,
+    /// Events that had left the ring before a subscriber had taken them.
+    events_missed,
+    /// Subscribers refused because there were too many.
+    event_subscribers_refused,
     /// Requests refused for their credentials.
     unauthorised_requests,
     /// Connections ended because a head that had begun did not come in time.

@@ -189,6 +189,11 @@ impl Node {
                 let reply = self.artifact_request(cx, token, &request);
                 self.answered(cx, token, reply);
             }
+            Handler::Events => {
+                if let Some(reply) = self.subscribe(cx, token, &request) {
+                    self.answered(cx, token, reply);
+                }
+            }
             Handler::Rtc => {
                 let reply = self.rtc_request(cx, token, &request);
                 self.answered(cx, token, reply);

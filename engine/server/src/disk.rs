@@ -7,7 +7,7 @@ use std::sync::mpsc::Sender;
 use anyhow::Context as _;
 use engine_config::Config;
 use engine_control::Command;
-use engine_events::{Keeper, KeeperSettings};
+use engine_events::{JournalSettings, Keeper, KeeperSettings, NAMES, WebhookSettings};
 use engine_node::Artifacts;
 use media_link::Recording;
 use shards_ring::ControlBell;
@@ -119,13 +119,37 @@ pub fn keeper(
     commands: Sender<Command>,
     bell: ControlBell,
 ) -> anyhow::Result<Keeper> {
-    let settings = KeeperSettings { recordings: config.workers.record_dir.clone() };
+    let journal = config.events_log().map(|path| JournalSettings {
+        path,
+        file_bytes_max: config.events.log_bytes_max,
+        files_max: config.events.log_files_max,
+    });
+    let webhooks = config.webhooks.iter().map(webhook).collect::<anyhow::Result<_>>()?;
+    let recordings = config.workers.record_dir.clone();
+    let settings = KeeperSettings { recordings, journal, webhooks };
     let tell = move |done| {
         // Control that is gone asks nothing any more.
         commands.send(Command::Kept(done)).ok();
         bell.ring_control();
     };
     Keeper::start(settings, tell).context("the keeper's thread")
+}
+
+fn webhook(hook: &engine_config::Webhook) -> anyhow::Result<WebhookSettings> {
+    let is_known = |wanted: &String| match wanted.strip_suffix('*') {
+        Some(start) => NAMES.iter().any(|name| name.starts_with(start)),
+        None => NAMES.contains(&wanted.as_str()),
+    };
+    if let Some(unknown) = hook.events.iter().find(|wanted| !is_known(wanted)) {
+        anyhow::bail!("webhook.events: there is no event {unknown:?}; there are {NAMES:?}");
+    }
+    Ok(WebhookSettings {
+        url: hook.url.expose().to_owned(),
+        events: hook.events.clone(),
+        streams: hook.streams.clone(),
+        secret: hook.secret.as_ref().map(|secret| secret.expose().to_owned()),
+        timeout: std::time::Duration::from_millis(hook.timeout_ms),
+    })
 }
 
 fn make_folder(folder: &Path) -> anyhow::Result<()> {

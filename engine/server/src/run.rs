@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context as _, bail};
 use engine_config::{Config, Mount, Secret, TURN_DATAGRAM_BUFFERS_COUNT};
 use engine_control::{Bell, Command, Control, Setup};
+use engine_events::Keeper;
 use engine_node::{Acceptor, LogSink, Message, Node, signalling, turn_relay};
 use protocol_tls::ServerConfig;
 use shards_mesh::{MeshPort, mesh};
@@ -95,16 +96,10 @@ pub fn run(mut config: Config) -> anyhow::Result<()> {
             engine_control::run(control, control_port, RingBell(bell), received, Some(keeper_port))
         }
     })?;
-    for acceptor in &acceptors {
-        tracing::info!(address = %acceptor.address, shards_count, "listening");
-    }
-    if config.turn.starts() {
-        tracing::info!(listen = ?config.turn.listen, tls = ?config.turn.listen_tls, "TURN");
-    }
-    crate::rtc::tell(&config.rtc);
+    tell_addresses(&config, &acceptors, shards_count);
     let demo = start_demo(&config)?;
 
-    wait_for_signals(&config, seed, tls.as_deref(), &disk, |command| {
+    wait_for_signals(&config, seed, tls.as_deref(), (&disk, &keeper), |command| {
         let told = tell(&commands, command);
         bell.ring_control();
         told && !shards.any_ended()
@@ -121,6 +116,16 @@ pub fn run(mut config: Config) -> anyhow::Result<()> {
     disk.stop();
     tracing::info!("stopped");
     Ok(())
+}
+
+fn tell_addresses(config: &Config, acceptors: &[Acceptor], shards_count: usize) {
+    for acceptor in acceptors {
+        tracing::info!(address = %acceptor.address, shards_count, "listening");
+    }
+    if config.turn.starts() {
+        tracing::info!(listen = ?config.turn.listen, tls = ?config.turn.listen_tls, "TURN");
+    }
+    crate::rtc::tell(&config.rtc);
 }
 
 /// The ring's doorbells, as control knows them.
@@ -154,7 +159,7 @@ fn wait_for_signals(
     config: &Config,
     seed: u64,
     tls: Option<&ServerConfig>,
-    disk: &Disk,
+    (disk, keeper): (&Disk, &Keeper),
     command: impl Fn(Command) -> bool,
 ) -> anyhow::Result<()> {
     let mut signals = Signals::new([SIGHUP, SIGTERM, SIGINT])?;
@@ -170,6 +175,9 @@ fn wait_for_signals(
             if !command(Command::LogCounters { written, lost }) {
                 bail!("the shards have ended");
             }
+        }
+        if !command(Command::EventCounters(keeper.counters())) {
+            bail!("the shards have ended");
         }
         rest(SIGNALS_EVERY);
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use engine_config::Config;
 use engine_workers::{Bridge, Desk, Plan, Recorded, Supervisor, SupervisorSettings};
-use media_link::{Analysis, Motion, RecordJob, StreamJob, Voice};
+use media_link::{Analysis, Clips, Motion, RecordJob, Snapshots, StreamJob, Voice, Zone};
 
 /// Starts the supervisor where there is work, with a desk for each shard.
 ///
@@ -45,10 +45,27 @@ fn beside_the_server() -> anyhow::Result<PathBuf> {
 /// The bridge of each shard. Sources are dealt out in turn; a stream is recorded on its home.
 pub fn bridges(config: &Config, shards_count: usize, desks: Vec<Desk>) -> Vec<Option<Bridge>> {
     let workers = &config.workers;
-    let analysis = Analysis {
-        motion: workers.motion.then(Motion::default),
+    let below = |name: &str| {
+        let folder = workers.record_dir.as_ref()?.join(name);
+        Some(folder.to_string_lossy().into_owned())
+    };
+    let snapshots = below("snapshots").filter(|_| workers.snapshots);
+    let clips = below("clips").filter(|_| workers.clips);
+    let analysis = |name: &str| Analysis {
+        motion: workers.motion.then(|| motion(config, name)),
         voice: workers.voice.then(Voice::default),
-        ..Analysis::default()
+        snapshots: snapshots.clone().map(|directory| Snapshots {
+            directory,
+            interval_min_ms: 1_000,
+            count_max: workers.snapshots_max,
+        }),
+        clips: clips.clone().map(|directory| Clips {
+            directory,
+            before_ms: workers.clip_before_ms,
+            after_ms: workers.clip_after_ms,
+            length_ms_max: workers.clip_ms_max,
+            count_max: workers.clips_max,
+        }),
     };
     let job = |(name, source): (&str, &str)| StreamJob {
         name: name.to_owned(),
@@ -56,7 +73,7 @@ pub fn bridges(config: &Config, shards_count: usize, desks: Vec<Desk>) -> Vec<Op
         repeat: true,
         video: Default::default(),
         audio: Default::default(),
-        analysis: analysis.clone(),
+        analysis: analysis(name),
     };
     let folder = workers.record_dir.as_ref().filter(|_| workers.record);
     let recording = folder.map(|folder| Recorded {
@@ -81,4 +98,20 @@ pub fn bridges(config: &Config, shards_count: usize, desks: Vec<Desk>) -> Vec<Op
     // Without work no shard has one.
     bridges.resize_with(shards_count, || None);
     bridges
+}
+
+/// How motion is looked for in a stream.
+fn motion(config: &Config, name: &str) -> Motion {
+    let stream = config.stream_named(name);
+    let zones = |list: &[String]| {
+        let zones = list.iter().filter_map(|text| engine_config::zone(text).ok());
+        let of = |percent: u8| f32::from(percent) / 100.0;
+        zones.map(|[x, y, w, h]| Zone { x: of(x), y: of(y), width: of(w), height: of(h) }).collect()
+    };
+    Motion {
+        threshold: config.workers.motion_threshold as f32 / 1_000.0,
+        zones: zones(&stream.zones),
+        masks: zones(&stream.masks),
+        ..Motion::default()
+    }
 }

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use engine_rtc::{Letter, LocalWord, Rtc, SessionId, TapId};
-use media_link::{Event, Job, Message, RecordJob, StreamJob};
+use media_link::{Ending, Event, Job, Message, RecordJob, StreamJob};
 use shards_runtime::{Completion, Context, Io, Token};
 
 use crate::desk::{Desk, Stats, Word, WorkerId};
@@ -50,11 +50,21 @@ pub struct Recorded {
 
 /// Something that a worker told, for logs and whoever listens.
 #[derive(Debug)]
-pub struct Notice {
-    /// The stream's name.
-    pub stream: String,
-    /// What.
-    pub event: Event,
+pub enum Notice {
+    /// An event.
+    Told {
+        /// The stream's name.
+        stream: String,
+        /// What.
+        event: Event,
+    },
+    /// The source of a stream is gone, or could not be opened.
+    SourceLost {
+        /// The stream's name.
+        stream: String,
+        /// Why, without addresses and credentials.
+        cause: String,
+    },
 }
 
 /// The bridge of one shard.
@@ -273,10 +283,18 @@ impl Bridge {
                 let of_source = self.ingests.get(&worker).map(|ingest| ingest.name.to_string());
                 let stream = of_tap.or(of_source).unwrap_or_default();
                 if self.notices.len() < NOTICES_MAX {
-                    self.notices.push(Notice { stream, event: *event });
+                    self.notices.push(Notice::Told { stream, event: *event });
                 }
             }
-            Message::End(ending) => tracing::info!(worker = worker.0, %ending, "a worker ends"),
+            Message::End(ending) => {
+                tracing::info!(worker = worker.0, %ending, "a worker ends");
+                if let (Some(ingest), Some(cause)) = (self.ingests.get(&worker), lost(&ending))
+                    && self.notices.len() < NOTICES_MAX
+                {
+                    let stream = ingest.name.to_string();
+                    self.notices.push(Notice::SourceLost { stream, cause });
+                }
+            }
             _ => {}
         }
         false
@@ -318,5 +336,16 @@ impl Bridge {
                 }
             }
         }
+    }
+}
+
+/// Why a source is lost with the end of its worker, if it is.
+fn lost(ending: &Ending) -> Option<String> {
+    match ending {
+        Ending::Complete => None,
+        Ending::SourceLost { cause }
+        | Ending::Refused { cause }
+        | Ending::WriteFailed { cause }
+        | Ending::Failed { cause } => Some(cause.clone()),
     }
 }

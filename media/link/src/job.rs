@@ -141,6 +141,8 @@ pub struct Analysis {
     pub voice: Option<Voice>,
     /// Pictures of motion.
     pub snapshots: Option<Snapshots>,
+    /// The stream around motion.
+    pub clips: Option<Clips>,
 }
 
 /// A part of the picture, as fractions of its size.
@@ -242,6 +244,41 @@ pub struct Snapshots {
     /// The most that are kept; the oldest go.
     #[serde(default = "snapshots_max")]
     pub count_max: u32,
+}
+
+/// The stream around motion, as it comes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Clips {
+    /// Where they are written.
+    pub directory: String,
+    /// What a clip has from before the motion; it begins at the keyframe before that.
+    #[serde(default = "clip_before_ms")]
+    pub before_ms: u64,
+    /// What it has from after the last motion.
+    #[serde(default = "clip_after_ms")]
+    pub after_ms: u64,
+    /// It is no longer than this from the moment at which it begins.
+    #[serde(default = "clip_ms_max")]
+    pub length_ms_max: u64,
+    /// The most that are kept of this stream; the oldest go.
+    #[serde(default = "clips_max")]
+    pub count_max: u32,
+}
+
+fn clip_before_ms() -> u64 {
+    3_000
+}
+
+fn clip_after_ms() -> u64 {
+    5_000
+}
+
+fn clip_ms_max() -> u64 {
+    120_000
+}
+
+fn clips_max() -> u32 {
+    500
 }
 
 fn yes() -> bool {

@@ -52,8 +52,8 @@ pub use event::{
 };
 pub use frame::{Frame, FrameError, HEAD_BYTES};
 pub use job::{
-    Analysis, AudioEncoding, Job, Motion, RecordJob, Snapshots, StreamJob, VideoEncoding, Voice,
-    Zone,
+    Analysis, AudioEncoding, Clips, Job, Motion, RecordJob, Snapshots, StreamJob, VideoEncoding,
+    Voice, Zone,
 };
 pub use link::{Limits, Link, LinkError, Refused, Side};
 pub use message::{Ending, Hello, MediaPacket, Message, VERSION};

@@ -7,6 +7,7 @@ mod voice;
 use media_flow::{Borrowing, Node, Plan};
 use media_link::Analysis;
 
+use crate::clip::Trigger;
 use crate::packet::Packet;
 use crate::told::Told;
 
@@ -16,7 +17,7 @@ pub fn motion(
     decode: Node<Borrowing>,
     stream: &str,
     analysis: &Analysis,
-    told: &Told,
+    (told, trigger): (&Told, &Trigger),
 ) -> Option<String> {
     let settings = analysis.motion.clone()?;
     let (snapshots, warning) = match analysis.snapshots.as_ref().map(picture::Keeper::open) {
@@ -24,7 +25,8 @@ pub fn motion(
         Some(Ok(keeper)) => (Some(keeper), None),
         Some(Err(error)) => (None, Some(format!("no snapshots: {error:#}"))),
     };
-    let watch = motion::Watch::new(stream, settings, snapshots, told.clone());
+    let watch =
+        motion::Watch::new(stream, settings, snapshots, told.clone()).with_trigger(trigger.clone());
     let sink = plan.sink("motion", watch);
     plan.lend(decode, sink);
     warning

@@ -6,6 +6,7 @@
 //! without running it.
 
 mod analysis;
+mod clip;
 mod clock;
 mod container;
 mod driver;

@@ -16,6 +16,7 @@ use media_flow::{Bound, End, Kind, Plan, Policy, TrackId};
 use media_link::{Codec, Ending, Event, Job, Message, RecordJob, Track};
 
 use crate::analysis;
+use crate::clip::Trigger;
 use crate::clock;
 use crate::driver::{Driver, Pipeline, Step};
 use crate::mailbox::{Arrival, Letter, Mailbox};
@@ -161,7 +162,8 @@ pub fn build(job: &RecordJob, tracks: &[Track]) -> anyhow::Result<Pipeline> {
         if is_audio {
             analysis::voice(&mut plan, decode, &job.name, &job.analysis, &told);
         } else {
-            analysis::motion(&mut plan, decode, &job.name, &job.analysis, &told);
+            let trigger = Trigger::default();
+            analysis::motion(&mut plan, decode, &job.name, &job.analysis, (&told, &trigger));
         }
     }
     Ok(Pipeline { graph: plan.build()?, source, outlets: Vec::new(), told })

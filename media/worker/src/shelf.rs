@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use ffmpeg_next::format;
-use media_link::{RecordJob, Recording};
+use media_link::{Clips, RecordJob, Recording};
 
 use crate::clock;
 use crate::packet::{rescale, time_base};
@@ -21,6 +21,7 @@ pub struct Shelf {
     stream: String,
     keep_for_ms: u64,
     keep_bytes: u64,
+    keep_count: usize,
 }
 
 impl Shelf {
@@ -36,7 +37,19 @@ impl Shelf {
             stream: job.name.clone(),
             keep_for_ms: job.keep_for_ms,
             keep_bytes: job.keep_bytes,
+            keep_count: usize::MAX,
         })
+    }
+
+    /// Opens the directory of clips, likewise.
+    ///
+    /// # Errors
+    /// As [`Shelf::open`].
+    pub fn of_clips(stream: &str, clips: &Clips) -> anyhow::Result<Shelf> {
+        let directory = PathBuf::from(&clips.directory);
+        fs::create_dir_all(&directory).context("the directory of clips cannot be made")?;
+        let keep_count = clips.count_max as usize;
+        Ok(Shelf { directory, stream: stream.into(), keep_for_ms: 0, keep_bytes: 0, keep_count })
     }
 
     /// Whose recordings these are.
@@ -111,12 +124,14 @@ impl Shelf {
         let now = clock::wall_ms();
         let recordings = self.list();
         let mut kept_bytes: u64 = recordings.iter().map(|recording| recording.size_bytes).sum();
+        let mut kept_count = recordings.len();
         let mut removed = Vec::new();
         for recording in recordings {
             let ended_at = recording.started_at_ms.saturating_add(recording.duration_ms);
             let is_old = self.keep_for_ms > 0 && now.saturating_sub(ended_at) > self.keep_for_ms;
             let is_much = self.keep_bytes > 0 && kept_bytes > self.keep_bytes;
-            if Some(recording.name.as_str()) == open || !(is_old || is_much) {
+            let is_many = kept_count > self.keep_count;
+            if Some(recording.name.as_str()) == open || !(is_old || is_much || is_many) {
                 continue;
             }
             let path = self.directory.join(&recording.name);
@@ -126,6 +141,7 @@ impl Shelf {
             };
             if is_gone && fs::remove_file(self.index_of(&recording.name)).is_ok() {
                 kept_bytes = kept_bytes.saturating_sub(recording.size_bytes);
+                kept_count -= 1;
                 removed.push(recording);
             }
         }

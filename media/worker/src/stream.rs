@@ -7,6 +7,7 @@
 //!                  └─> sound ═══════════════════════════════════════> to the server
 //!                          └────> decode ─> encode ═════════════════> to the server
 //!                                    └────> voice
+//!       what goes to the server ═══> clips, which motion opens
 //! ```
 //!
 //! What a browser understands is passed through; what it does not is decoded and encoded once,
@@ -21,6 +22,7 @@ use media_flow::{Borrowing, Bound, Node, Pace, Plan, Policy, TrackId};
 use media_link::{Codec, Ending, Event, Message, StreamJob, Track};
 
 use crate::analysis;
+use crate::clip::{ClipSink, Trigger};
 use crate::driver::{Driver, Pipeline, Step, announce};
 use crate::encode::{EncodeAudio, EncodeVideo, Wishes};
 use crate::mailbox::{Arrival, Letter, Mailbox};
@@ -101,6 +103,9 @@ pub fn run(job: &StreamJob, mailbox: &Arc<Mailbox>, outbox: &mut Outbox) -> Opti
 pub fn build(job: &StreamJob, sources: Vec<SourceTrack>) -> anyhow::Result<Built> {
     let mut plan: Plan<Packet> = Plan::new();
     let told = Told::default();
+    let trigger = Trigger::default();
+    let seen = (&told, &trigger);
+    let mut fed: Vec<Node<Borrowing>> = Vec::new();
     let wishes = Rc::new(Wishes::default());
     let source = plan.source("source");
     let is_live = Kind::of(&job.source) != Kind::File;
@@ -122,6 +127,7 @@ pub fn build(job: &StreamJob, sources: Vec<SourceTrack>) -> anyhow::Result<Built
         let track = match (is_audio, passes(&of, job)) {
             (true, Some(codec)) => {
                 plan.queue(only, outlet, BEHIND, policy);
+                fed.push(only);
                 audio_track(codec)
             }
             (true, None) => {
@@ -129,6 +135,7 @@ pub fn build(job: &StreamJob, sources: Vec<SourceTrack>) -> anyhow::Result<Built
                 let made = EncodeAudio::new(&job.audio);
                 let encode = plan.convert("opus encoder", made.map_err(anyhow::Error::from_boxed)?);
                 plan.lend(decode, encode).queue(encode, outlet, BEHIND, policy);
+                fed.push(encode);
                 analysis::voice(&mut plan, decode, &job.name, &job.analysis, &told);
                 tracks.push(audio_track(Codec::Opus));
                 outlets.push(outlet);
@@ -137,10 +144,12 @@ pub fn build(job: &StreamJob, sources: Vec<SourceTrack>) -> anyhow::Result<Built
             (false, Some(Codec::H264)) => {
                 let codes = plan.convert("start codes", StartCodes::new(of.parameters.clone())?);
                 plan.lend(only, codes).queue(codes, outlet, BEHIND, policy);
+                fed.push(codes);
                 video_track(Codec::H264, &of)?
             }
             (false, Some(codec)) => {
                 plan.queue(only, outlet, BEHIND, policy);
+                fed.push(only);
                 video_track(codec, &of)?
             }
             (false, None) => {
@@ -148,7 +157,8 @@ pub fn build(job: &StreamJob, sources: Vec<SourceTrack>) -> anyhow::Result<Built
                 let made = EncodeVideo::new(job.video.clone(), wishes.clone());
                 let encode = plan.convert("h264 encoder", made);
                 plan.lend(decode, encode).queue(encode, outlet, BEHIND, policy);
-                let warned = analysis::motion(&mut plan, decode, &job.name, &job.analysis, &told);
+                fed.push(encode);
+                let warned = analysis::motion(&mut plan, decode, &job.name, &job.analysis, seen);
                 warnings.extend(warned);
                 tracks.push(video_track(Codec::H264, &of)?);
                 outlets.push(outlet);
@@ -163,12 +173,23 @@ pub fn build(job: &StreamJob, sources: Vec<SourceTrack>) -> anyhow::Result<Built
             if is_audio {
                 analysis::voice(&mut plan, decode, &job.name, &job.analysis, &told);
             } else {
-                let warned = analysis::motion(&mut plan, decode, &job.name, &job.analysis, &told);
+                let warned = analysis::motion(&mut plan, decode, &job.name, &job.analysis, seen);
                 warnings.extend(warned);
             }
         }
         tracks.push(track);
         outlets.push(outlet);
+    }
+    if let (Some(settings), Some(_)) = (&job.analysis.clips, &job.analysis.motion) {
+        match ClipSink::new(&job.name, settings, tracks.clone(), trigger, told.clone()) {
+            Ok(clips) => {
+                let clips = plan.keep("clips", clips);
+                for node in fed {
+                    plan.queue(node, clips, BEHIND, Policy::ToKeyframe);
+                }
+            }
+            Err(error) => warnings.push(format!("no clips: {error:#}")),
+        }
     }
     let graph = plan.build()?;
     let pipeline = Pipeline { graph, source, outlets, told };

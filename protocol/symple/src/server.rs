@@ -94,6 +94,8 @@ pub enum Recipient<'i> {
     Peer(&'i str),
     /// All in its rooms.
     Everybody,
+    /// All in these rooms, whether it is in them itself or not.
+    Rooms(&'i [RoomName]),
 }
 
 /// What is to be done.

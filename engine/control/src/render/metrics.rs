@@ -72,6 +72,12 @@ fn control_families(view: &View, page: &mut Page) {
             "Access-log lines lost on their way to the disk.",
             control.log_lines_lost,
         ),
+        ("events_logged", "Lines in the log of events.", control.events.logged),
+        ("events_log_lost", "Events that are not in the log.", control.events.log_lost),
+        ("webhook_delivered", "Events that a webhook took.", control.events.hook_delivered),
+        ("webhook_retried", "Attempts of webhooks made again.", control.events.hook_retried),
+        ("webhook_failed", "Events that a webhook never took.", control.events.hook_failed),
+        ("webhook_dropped", "Events for a full queue.", control.events.hook_dropped),
     ];
     for (name, help, value) in families {
         page.one(&format!("control_{name}_total"), Kind::Counter, help, value);

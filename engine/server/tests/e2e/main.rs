@@ -24,6 +24,7 @@ mod harness;
 
 mod admin;
 mod claims;
+mod events;
 mod fallback;
 mod half_open;
 mod kept;

@@ -9,6 +9,7 @@ use media_link::{Detection, Event, FrameFacts, Grid, Motion, Region, VisionEvent
 use serde_json::json;
 
 use super::picture::Keeper;
+use crate::clip::Trigger;
 use crate::clock;
 use crate::packet::{Decoded, Packet, View, rescale};
 use crate::told::Told;
@@ -20,6 +21,9 @@ const CELL_MIN: f32 = 0.02;
 /// The largest grid; more cells find nothing more.
 const GRID_MAX: u16 = 128;
 
+/// Motion after so much rest is another one, of which a picture is kept.
+const BEGINS_AFTER: Duration = Duration::from_secs(3);
+
 /// The stage.
 pub struct Watch {
     stream: String,
@@ -30,9 +34,16 @@ pub struct Watch {
     frames: u64,
     looked_at_us: Option<i64>,
     told_at: Option<Instant>,
+    trigger: Trigger,
 }
 
 impl Watch {
+    /// The same, which also says when motion is seen.
+    pub fn with_trigger(mut self, trigger: Trigger) -> Watch {
+        self.trigger = trigger;
+        self
+    }
+
     pub fn new(stream: &str, settings: Motion, keeper: Option<Keeper>, told: Told) -> Watch {
         Watch {
             stream: stream.into(),
@@ -43,6 +54,7 @@ impl Watch {
             frames: 0,
             looked_at_us: None,
             told_at: None,
+            trigger: Trigger::default(),
         }
     }
 
@@ -76,16 +88,23 @@ impl Inspect<Packet> for Watch {
         };
         let cooldown = Duration::from_millis(u64::from(self.settings.cooldown_ms));
         let is_soon = |at: Instant| now.saturating_duration_since(at) < cooldown;
-        if seen.score < self.settings.threshold || self.told_at.is_some_and(is_soon) {
+        if seen.score < self.settings.threshold {
             return Ok(Verdict::Pass);
         }
+        self.trigger.pull(now);
+        if self.told_at.is_some_and(is_soon) {
+            return Ok(Verdict::Pass);
+        }
+        let goes_on = |at: Instant| now.saturating_duration_since(at) < BEGINS_AFTER;
+        let is_beginning = !self.told_at.is_some_and(goes_on);
         self.told_at = Some(now);
-        let kept = self.keeper.as_mut().and_then(|keeper| {
-            keeper.keep(now, &self.stream, picture, at_us).map(|kept| {
-                let url = format!("/artifacts/snapshots/{}", kept.name);
-                self.told.tell(Event::Snapshot(kept));
-                json!({ "url": url })
-            })
+        let keeper = self.keeper.as_mut().filter(|_| is_beginning);
+        let kept = keeper.and_then(|keeper| keeper.keep(now, &self.stream, picture));
+        let kept = kept.map(|(kept, removed)| {
+            let url = format!("/artifacts/snapshots/{}", kept.name);
+            self.told.tell(Event::RecordingClosed(kept));
+            removed.into_iter().for_each(|it| self.told.tell(Event::RecordingRemoved(it)));
+            json!({ "url": url })
         });
         let event = self.event(picture, view.is_keyframe, at_us, received_at_usec, seen, kept);
         self.told.tell(Event::Vision(Box::new(event)));

@@ -8,7 +8,7 @@ use anyhow::Context;
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::software::scaling;
 use ffmpeg_next::{codec, encoder, format, frame};
-use media_link::{Picture, Snapshots};
+use media_link::{Recording, RecordingKind, RecordingTrack, Snapshots};
 
 use crate::shelf::{safe, stamp};
 
@@ -48,29 +48,47 @@ impl Keeper {
         })
     }
 
-    /// Keeps a picture, unless one was kept just now, or it cannot be written.
+    /// Keeps a picture with its index, unless one was kept just now, or it cannot be written; gives
+    /// it, and those that had to go for it.
     pub fn keep(
         &mut self,
         now: Instant,
         stream: &str,
         picture: &frame::Video,
-        presentation_us: i64,
-    ) -> Option<Picture> {
+    ) -> Option<(Recording, Vec<Recording>)> {
         let is_soon = |at: Instant| now.saturating_duration_since(at) < self.interval_min;
         if self.kept_at.is_some_and(is_soon) {
             return None;
         }
         self.kept_at = Some(now);
         let (bytes, width, height) = jpeg(picture).ok()?;
-        let name = format!("{}-{}.jpg", safe(stream), stamp(crate::clock::wall_ms()));
+        let started_at_ms = crate::clock::wall_ms();
+        let name = format!("{}-{}.jpg", safe(stream), stamp(started_at_ms));
+        let kept = Recording {
+            name: name.clone(),
+            stream: stream.into(),
+            kind: RecordingKind::Snapshot,
+            started_at_ms,
+            size_bytes: bytes.len() as u64,
+            tracks: vec![RecordingTrack { codec: "jpeg".into(), width, height }],
+            is_closed: true,
+            ..Recording::default()
+        };
         fs::write(self.directory.join(&name), &bytes).ok()?;
-        self.kept.push_back(name.clone());
+        // Without its index it is not listed after the next start; it is there all the same.
+        let index = serde_json::to_vec_pretty(&kept).ok()?;
+        fs::write(self.directory.join(format!("{name}.json")), index).ok();
+        self.kept.push_back(name);
+        let mut removed = Vec::new();
         while self.kept.len() > self.count_max {
-            let oldest = self.kept.pop_front()?;
+            let Some(name) = self.kept.pop_front() else { break };
             // One that somebody removed already is as good as removed.
-            fs::remove_file(self.directory.join(oldest)).ok();
+            fs::remove_file(self.directory.join(&name)).ok();
+            fs::remove_file(self.directory.join(format!("{name}.json"))).ok();
+            let kind = RecordingKind::Snapshot;
+            removed.push(Recording { name, kind, stream: stream.into(), ..Recording::default() });
         }
-        Some(Picture { name, width, height, size_bytes: bytes.len() as u64, presentation_us })
+        Some((kept, removed))
     }
 }
 

@@ -70,15 +70,20 @@ impl Sessions {
         let peers = &self.config.virtual_peers;
         let Some(peer) = peers.iter().find(|other| other.id == peer) else { return };
         message.insert("from".to_owned(), peer.address().into());
+        let mut shares = peer.rooms.clone();
         let to = match to {
             Recipient::Peer(address) => {
                 message.insert("to".to_owned(), address.into());
                 To::Id(id_of_address(address).unwrap_or(address).to_owned())
             }
             Recipient::Everybody => To::Rooms(peer.rooms.clone()),
+            Recipient::Rooms(rooms) => {
+                shares = rooms.to_vec();
+                To::Rooms(rooms.to_vec())
+            }
         };
         let text = Arc::from(wire::text(&message));
-        let shares = Arc::from(&peer.rooms[..]);
+        let shares = Arc::from(shares);
         self.post_to(to, Saying { from: None, shares, text }, post);
     }
 

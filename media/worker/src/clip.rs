@@ -1,0 +1,337 @@
+//! Clips: the stream around motion, as it comes, without being encoded anew.
+//!
+//! ```text
+//! packets ─► ring, from a keyframe on ─┬─ motion ─► writer: file opened, ring written
+//!                                      └─ while it goes on, and a while after ─► written on
+//! ```
+//!
+//! The writer is a thread of its own: what passes through the graph never waits for a disk.
+//!
+//! *Invariants:* the ring is bounded by time and by bytes and begins with a keyframe; what waits
+//! for the writer is bounded, and a clip that it cannot follow ends with that as its cause.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use media_flow::{End, Kind, Out, Port, Retain, StageError, TrackId};
+use media_link::{Clips, Event, Recording, RecordingKind, RecordingTrack, Track};
+
+use crate::clock;
+use crate::container::{Container, Kind as FileKind};
+use crate::packet::{Packet, per_second, rescale};
+use crate::shelf::Shelf;
+use crate::told::Told;
+
+/// What the ring may hold, whatever its time.
+const RING_BYTES_MAX: usize = 32 << 20;
+/// Packets that wait for the writer, besides a ring that is handed over whole.
+const WAITING_MAX: usize = 512;
+/// How often the length of an open clip is told.
+const GREW_EVERY: Duration = Duration::from_secs(5);
+
+/// When motion was last seen: set by who looks, read by who writes.
+#[derive(Clone, Default)]
+pub struct Trigger(Rc<Cell<Option<Instant>>>);
+
+impl Trigger {
+    /// There is motion now.
+    pub fn pull(&self, now: Instant) {
+        self.0.set(Some(now));
+    }
+
+    /// How long ago there was motion.
+    fn since(&self, now: Instant) -> Option<Duration> {
+        self.0.get().map(|at| now.saturating_duration_since(at))
+    }
+}
+
+/// A packet that can go to another thread; its times are in the ticks of its track.
+struct Piece {
+    track: u8,
+    is_keyframe: bool,
+    is_picture: bool,
+    presentation: i64,
+    decode: i64,
+    duration: u32,
+    ticks: u32,
+    payload: bytes::Bytes,
+}
+
+impl Piece {
+    fn at_us(&self) -> i64 {
+        rescale(self.presentation, per_second(self.ticks), 1_000_000)
+    }
+}
+
+enum Order {
+    Open { ring: Vec<Piece>, started_at_ms: u64 },
+    Write(Piece),
+    Close { cause: Option<String> },
+}
+
+struct Writer {
+    orders: SyncSender<Order>,
+    events: Receiver<Event>,
+}
+
+/// The stage.
+pub struct ClipSink {
+    settings: Clips,
+    tracks: Vec<Track>,
+    trigger: Trigger,
+    told: Told,
+    ring: VecDeque<Piece>,
+    ring_bytes: usize,
+    writer: Writer,
+    /// When the open clip began.
+    opened_at: Option<Instant>,
+}
+
+impl ClipSink {
+    /// For these tracks, with a writer.
+    ///
+    /// # Errors
+    /// The folder cannot be made, or the system has no more threads.
+    pub fn new(
+        stream: &str,
+        settings: &Clips,
+        tracks: Vec<Track>,
+        trigger: Trigger,
+        told: Told,
+    ) -> anyhow::Result<ClipSink> {
+        let shelf = Shelf::of_clips(stream, settings)?;
+        let (orders, ordered) = sync_channel(WAITING_MAX);
+        // More than a writer says between two packets.
+        let (say, events) = sync_channel(WAITING_MAX);
+        let of_writer = tracks.clone();
+        let run = move || write(&shelf, &of_writer, &ordered, &say);
+        thread::Builder::new().name("clips".into()).spawn(run)?;
+        Ok(ClipSink {
+            settings: settings.clone(),
+            tracks,
+            trigger,
+            told,
+            ring: VecDeque::new(),
+            ring_bytes: 0,
+            writer: Writer { orders, events },
+            opened_at: None,
+        })
+    }
+
+    fn piece(&self, packet: Packet) -> Option<Piece> {
+        let track = self.tracks.iter().find(|track| TrackId(track.id) == packet.track)?;
+        let ticks = track.time_base.denominator.get();
+        let of = |at: i64| rescale(at, packet.time_base, ticks);
+        Some(Piece {
+            track: track.id,
+            is_keyframe: packet.is_keyframe,
+            is_picture: packet.kind == Kind::Video,
+            presentation: of(packet.presentation),
+            decode: of(packet.decode),
+            duration: of(i64::from(packet.duration)).try_into().unwrap_or(0),
+            ticks,
+            payload: packet.payload,
+        })
+    }
+
+    /// Adds to the ring, and lets go of what a clip that began now would not have.
+    fn keep(&mut self, piece: Piece) {
+        let newest_us = piece.at_us();
+        self.ring_bytes += piece.payload.len();
+        self.ring.push_back(piece);
+        let before_us = i64::try_from(self.settings.before_ms).unwrap_or(i64::MAX) * 1000;
+        let begins_at = |piece: &Piece| piece.is_picture && piece.is_keyframe;
+        let is_old = |piece: &Piece| piece.at_us() <= newest_us.saturating_sub(before_us);
+        // The last keyframe that is old enough; without one, the first.
+        let start = self.ring.iter().rposition(|piece| begins_at(piece) && is_old(piece));
+        let start = start.or_else(|| self.ring.iter().position(begins_at));
+        self.drop_front(start.unwrap_or(self.ring.len()));
+        while self.ring_bytes > RING_BYTES_MAX {
+            let next = self.ring.iter().skip(1).position(begins_at).map(|at| at + 1);
+            self.drop_front(next.unwrap_or(self.ring.len()));
+        }
+    }
+
+    fn drop_front(&mut self, count: usize) {
+        let bytes: usize = self.ring.drain(..count).map(|piece| piece.payload.len()).sum();
+        self.ring_bytes -= bytes;
+    }
+
+    fn close_clip(&mut self, cause: Option<String>) {
+        if self.opened_at.take().is_some() {
+            // The writer has room by and by: it is asked with patience, for a clip ends rarely.
+            self.writer.orders.send(Order::Close { cause }).ok();
+        }
+    }
+
+    fn tell(&mut self) {
+        while let Ok(event) = self.writer.events.try_recv() {
+            self.told.tell(event);
+        }
+    }
+}
+
+impl Retain<Packet> for ClipSink {
+    fn handle(
+        &mut self,
+        now: Instant,
+        _: Port,
+        packet: Packet,
+        _: &mut Out<'_, Packet>,
+    ) -> Result<(), StageError> {
+        self.tell();
+        let Some(piece) = self.piece(packet) else { return Ok(()) };
+        let after = Duration::from_millis(self.settings.after_ms);
+        let is_moving = self.trigger.since(now).is_some_and(|since| since < after);
+        if let Some(opened_at) = self.opened_at {
+            let length_max = Duration::from_millis(self.settings.length_ms_max);
+            let is_long = now.saturating_duration_since(opened_at) >= length_max;
+            if !is_moving || is_long {
+                self.close_clip(None);
+            } else if self.writer.orders.try_send(Order::Write(copy_of(&piece))).is_err() {
+                self.close_clip(Some("the disk is too slow".into()));
+                // What follows is another clip, if there is still motion then.
+                self.drop_front(self.ring.len());
+            }
+            self.keep(piece);
+            return Ok(());
+        }
+        self.keep(piece);
+        if is_moving && !self.ring.is_empty() {
+            let ring = self.ring.iter().map(copy_of).collect();
+            let before = self.ring.back().map_or(0, Piece::at_us)
+                - self.ring.front().map_or(0, Piece::at_us);
+            let before_ms = u64::try_from(before / 1000).unwrap_or(0);
+            let started_at_ms = clock::wall_ms().saturating_sub(before_ms);
+            if self.writer.orders.try_send(Order::Open { ring, started_at_ms }).is_ok() {
+                self.opened_at = Some(now);
+            }
+        }
+        Ok(())
+    }
+
+    fn close(&mut self, _: Instant, _: &End) {
+        self.close_clip(None);
+        self.tell();
+    }
+}
+
+/// The same bytes, by reference.
+fn copy_of(piece: &Piece) -> Piece {
+    Piece { payload: piece.payload.clone(), ..*piece }
+}
+
+struct Open {
+    container: Container,
+    recording: Recording,
+    told_at: Instant,
+}
+
+/// The writer: until its stage is gone.
+fn write(shelf: &Shelf, tracks: &[Track], orders: &Receiver<Order>, say: &SyncSender<Event>) {
+    // Nobody listens when the graph has ended.
+    let tell = |event: Event| say.try_send(event).is_ok();
+    for mended in shelf.mend() {
+        tell(Event::RecordingClosed(mended));
+    }
+    let mut open: Option<Open> = None;
+    while let Ok(order) = orders.recv() {
+        match order {
+            Order::Open { ring, started_at_ms } => match begin(shelf, tracks, &ring, started_at_ms)
+            {
+                Ok(begun) => {
+                    tell(Event::RecordingStarted(begun.recording.clone()));
+                    open = Some(begun);
+                    ring.iter().for_each(|piece| add(shelf, &mut open, piece, &tell));
+                }
+                Err(error) => {
+                    let text = format!("a clip cannot be written: {error:#}");
+                    tell(Event::Warning(media_link::Alert { text }));
+                }
+            },
+            Order::Write(piece) => add(shelf, &mut open, &piece, &tell),
+            Order::Close { cause } => end(shelf, &mut open, cause, &tell),
+        }
+    }
+    end(shelf, &mut open, None, &tell);
+}
+
+fn begin(
+    shelf: &Shelf,
+    tracks: &[Track],
+    ring: &[Piece],
+    started_at_ms: u64,
+) -> anyhow::Result<Open> {
+    let (name, path) = shelf.name(FileKind::of(tracks).extension());
+    let first = ring.first().ok_or_else(|| anyhow::anyhow!("there is no keyframe"))?;
+    let base_us = rescale(first.presentation.min(first.decode), per_second(first.ticks), 1_000_000);
+    let opened = Container::open(&path, tracks, &first.payload, base_us, 1_000);
+    let container = opened.inspect_err(|_| drop(std::fs::remove_file(&path)))?;
+    let track = |(track, size): (&Track, &(u32, u32))| RecordingTrack {
+        codec: track.codec.name().into(),
+        width: size.0,
+        height: size.1,
+    };
+    let recording = Recording {
+        name,
+        stream: shelf.stream().into(),
+        kind: RecordingKind::Clip,
+        started_at_ms,
+        tracks: tracks.iter().zip(container.sizes()).map(track).collect(),
+        ..Recording::default()
+    };
+    shelf.note(&recording)?;
+    Ok(Open { container, recording, told_at: clock::now() })
+}
+
+fn add(shelf: &Shelf, open: &mut Option<Open>, piece: &Piece, tell: &impl Fn(Event) -> bool) {
+    let Some(clip) = open else { return };
+    let packet = Packet {
+        track: TrackId(piece.track),
+        kind: if piece.is_picture { Kind::Video } else { Kind::Audio },
+        time_base: per_second(piece.ticks),
+        presentation: piece.presentation,
+        decode: piece.decode,
+        duration: piece.duration,
+        is_keyframe: piece.is_keyframe,
+        payload: piece.payload.clone(),
+        frame: None,
+    };
+    if let Err(error) = clip.container.write(&packet) {
+        return end(shelf, open, Some(format!("writing failed: {error}")), tell);
+    }
+    let now = clock::now();
+    if now.saturating_duration_since(clip.told_at) >= GREW_EVERY {
+        clip.told_at = now;
+        clip.recording.duration_ms = clip.container.duration_ms();
+        clip.recording.size_bytes = clip.container.size_bytes();
+        tell(Event::RecordingGrew(clip.recording.clone()));
+    }
+}
+
+fn end(
+    shelf: &Shelf,
+    open: &mut Option<Open>,
+    cause: Option<String>,
+    tell: &impl Fn(Event) -> bool,
+) {
+    let Some(mut clip) = open.take() else { return };
+    let closed = clip.container.close();
+    let recording = &mut clip.recording;
+    recording.cause = cause.or_else(|| closed.err().map(|error| error.to_string()));
+    recording.duration_ms = clip.container.duration_ms();
+    recording.size_bytes = clip.container.size_bytes();
+    recording.is_closed = true;
+    if let Err(error) = shelf.note(recording) {
+        // The next start mends it.
+        recording.cause.get_or_insert_with(|| error.to_string());
+    }
+    tell(Event::RecordingClosed(clip.recording));
+    for removed in shelf.tidy(None) {
+        tell(Event::RecordingRemoved(removed));
+    }
+}
