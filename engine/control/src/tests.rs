@@ -3,6 +3,7 @@
 mod lifecycle;
 mod listeners;
 mod pulls;
+mod recordings;
 mod requests;
 mod sources;
 
@@ -272,6 +273,10 @@ impl World {
 
     /// A request with these credentials.
     fn ask_http(&mut self, url: &str, credentials: &str) -> Token {
+        self.ask_by("GET", url, credentials)
+    }
+
+    fn ask_by(&mut self, method: &str, url: &str, credentials: &str) -> Token {
         let (path, query) = url.split_once('?').map_or((url, None), |(p, q)| (p, Some(q)));
         let mut headers = vec![("host".to_owned(), "localhost:8000".to_owned())];
         if !credentials.is_empty() {
@@ -280,7 +285,7 @@ impl World {
             headers.push(("authorization".to_owned(), format!("Basic {encoded}")));
         }
         let request = ForwardedRequest {
-            method: "GET".to_owned(),
+            method: method.to_owned(),
             path: path.to_owned(),
             query: query.map(str::to_owned),
             headers,

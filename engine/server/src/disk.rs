@@ -22,6 +22,8 @@ const FILE_LIMITS: fn() -> FileLimits = || FileLimits {
     read_bytes_max: 32 * 1024 * 1024,
     cache_bytes_max: 4 * 1024 * 1024,
     cache_files_max: 256,
+    // What was removed is gone at once.
+    cache_fresh: std::time::Duration::ZERO,
     ..FileLimits::default()
 };
 

@@ -11,8 +11,7 @@ use std::sync::mpsc::{Receiver, channel};
 use serde_json::{Value, json};
 use tungstenite::Message;
 
-use crate::harness::http::{Listener, request};
-use crate::harness::{Folder, PATIENCE, Server, Setup, have, wait_for};
+use crate::harness::{Folder, Listener, PATIENCE, Server, Setup, have, request, wait_for};
 use crate::workers::has_worker;
 
 const TOKEN: &str = "a-token-of-the-test";

@@ -8,7 +8,7 @@ mod player;
 mod server;
 mod tape;
 
-pub use http::{Listener, Reply, basic, connect, exchange, get, until};
+pub use http::{Listener, Reply, basic, connect, exchange, get, request, until};
 pub use icecast::Icecast;
 pub use media::media;
 pub use peers::{Peer, decodes, decodes_for, ffmpeg_source, have, peer, run_to_end};

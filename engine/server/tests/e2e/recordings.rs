@@ -5,8 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::harness::http::{Reply, exchange, request};
-use crate::harness::{Folder, Server, Setup, have, wait_for};
+use crate::harness::{Folder, Reply, Server, Setup, exchange, have, request, wait_for};
 use crate::workers::{film, has_worker};
 
 const TOKEN: &str = "a-token-of-the-test";

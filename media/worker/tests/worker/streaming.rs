@@ -1,8 +1,8 @@
 //! Files and cameras into packets.
 
-use media_link::{Codec, Ending, Event, MediaPacket, Message};
+use media_link::{Codec, Ending, Event, MediaPacket, Message, RecordingKind};
 
-use crate::harness::{Folder, Worker, make};
+use crate::harness::{Folder, Worker, make, values};
 
 const PICTURES: &str = "-f lavfi -i testsrc=size=320x240:rate=25:duration=1";
 const SOUND: &str = "-f lavfi -i sine=frequency=440:duration=1";
@@ -137,10 +137,54 @@ fn motion_is_told_with_a_picture_and_without_the_sources_address() {
     }
     let text = serde_json::to_string(&worker.events).expect("JSON");
     assert!(!text.contains(&file) && !text.contains(&snapshots), "{text}");
-    let kept: Vec<_> = std::fs::read_dir(&snapshots).expect("snapshots").flatten().collect();
-    assert!(!kept.is_empty());
-    let said = crate::harness::probe(&kept[0].path(), "-show_entries stream=codec_name,width");
+    let kept = worker.events.iter().find_map(|event| match event {
+        Event::RecordingClosed(kept) if kept.kind == RecordingKind::Snapshot => Some(kept),
+        _ => None,
+    });
+    let path = std::path::Path::new(&snapshots).join(&kept.expect("a picture was kept").name);
+    let said = crate::harness::probe(&path, "-show_entries stream=codec_name,width");
     assert!(said.contains("mjpeg") && said.contains("width=320"), "{said}");
+}
+
+#[test]
+fn a_clip_has_what_was_before_the_motion_and_ends_when_it_has_ended() {
+    let folder = Folder::new("clip");
+    let file = folder.path("film.mp4");
+    // Three seconds of rest, one in which something moves, three of rest.
+    make(
+        &file,
+        "-f lavfi -i color=black:size=320x240:rate=25:duration=3 -f lavfi \
+         -i testsrc2=size=320x240:rate=25:duration=1 -f lavfi \
+         -i color=black:size=320x240:rate=25:duration=3 -filter_complex concat=n=3 -c:v libx264 \
+         -bf 0 -g 25 -pix_fmt yuv420p",
+    );
+    let clips = folder.path("clips");
+    let more = format!(
+        r#","repeat":false,"analysis":{{"motion":{{"threshold":0.02}},"clips":{{"directory":"{clips}","before_ms":1500,"after_ms":1000}}}}"#
+    );
+    let mut worker = Worker::start(&stream(&file, &more));
+    assert_eq!(worker.ending(), Ending::Complete);
+    let closed: Vec<_> = worker
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            Event::RecordingClosed(clip) => Some(clip),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(closed.len(), 1, "{:?}", worker.events);
+    let clip = closed[0];
+    assert_eq!((clip.kind, &clip.cause), (RecordingKind::Clip, &None));
+    // A second and a half before, to the keyframe; one of motion; one after.
+    assert!((3_000..=5_500).contains(&clip.duration_ms), "{clip:?}");
+    assert_eq!((clip.tracks[0].width, clip.tracks[0].height), (320, 240));
+    let path = std::path::Path::new(&clips).join(&clip.name);
+    let said = crate::harness::probe(&path, "-count_packets -show_entries stream=nb_read_packets");
+    let count: u64 =
+        values(&said, "nb_read_packets").next().and_then(|it| it.parse().ok()).unwrap_or(0);
+    assert!(count.abs_diff(clip.duration_ms / 40) <= 2, "{count} pictures of {clip:?}");
+    let said = crate::harness::probe(&path, "-show_entries frame=key_frame -read_intervals %+#1");
+    assert!(said.contains("key_frame=1"), "{said}");
 }
 
 #[test]
