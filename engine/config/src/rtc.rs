@@ -95,8 +95,8 @@ keys! {
         /// counts.
         viewers_per_shard_max: Option<usize> = None, own(), within(1, 1_000_000), example("1000");
 
-        /// The room of signalling that hears what happens to it: motion, voice, recordings. Not set:
-        /// the rooms that everybody is in, unless watching it needs a token.
+        /// The room of signalling that hears what happens to it: motion, voice, recordings. Not
+        /// set: the rooms that everybody is in, unless watching it needs a token.
         events_room: Option<String> = None, own(), example("\"guards\""),
             check(|stream| stream.events_room.as_deref().map_or(Ok(()), crate::symple::room_name));
 

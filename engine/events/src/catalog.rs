@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use media_link::{Recording, RecordingKind};
+use media_link::{Recording, RecordingKind, RecordingTrack};
 use protocol_http::percent_encode;
 use serde_json::{Value, json};
 
@@ -24,7 +24,10 @@ pub fn path_of(recording: &Recording) -> String {
 /// The row of a list, and the data of an event.
 #[must_use]
 pub fn row(recording: &Recording) -> Value {
-    let track = |track: &media_link::RecordingTrack| json!({"codec": track.codec, "width": track.width, "height": track.height});
+    let track = |track: &RecordingTrack| {
+        let RecordingTrack { codec, width, height } = track;
+        json!({"codec": codec, "width": width, "height": height})
+    };
     let url = format!(
         "/artifacts/{}{}",
         recording.kind.folder(),

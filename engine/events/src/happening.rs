@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::told::Told;
 
-/// Happenings that a ring keeps for who comes back …
+/// Happenings that a window keeps for who comes back …
 pub const KEPT_MAX: usize = 1_024;
 /// … and their bytes.
 pub const KEPT_BYTES_MAX: usize = 2 * 1024 * 1024;
@@ -66,12 +66,12 @@ impl Happening {
 
 /// The last happenings, for who was cut off: each shard has one.
 #[derive(Debug, Default)]
-pub struct Ring {
+pub struct Window {
     kept: VecDeque<Arc<Happening>>,
     bytes: usize,
 }
 
-impl Ring {
+impl Window {
     /// The newest. Numbers follow each other.
     pub fn push(&mut self, happening: Arc<Happening>) {
         self.bytes += happening.frame.len();
@@ -146,25 +146,25 @@ mod tests {
 
     #[test]
     fn who_comes_back_misses_nothing_that_is_kept() {
-        let mut ring = Ring::default();
-        assert_eq!((ring.resume(None), ring.resume(Some("7-1"))), (0, 0));
-        (0..10).for_each(|number| ring.push(happening(number, "x")));
-        assert_eq!(ring.resume(None), 10);
-        assert_eq!(ring.resume(Some("7-3")), 4);
-        assert_eq!(ring.from(4).count(), 6);
-        assert_eq!(ring.resume(Some("7-99")), 10, "it cannot have heard the future");
+        let mut window = Window::default();
+        assert_eq!((window.resume(None), window.resume(Some("7-1"))), (0, 0));
+        (0..10).for_each(|number| window.push(happening(number, "x")));
+        assert_eq!(window.resume(None), 10);
+        assert_eq!(window.resume(Some("7-3")), 4);
+        assert_eq!(window.from(4).count(), 6);
+        assert_eq!(window.resume(Some("7-99")), 10, "it cannot have heard the future");
         for other in ["6-3", "nonsense", "", "7-x"] {
-            assert_eq!(ring.resume(Some(other)), 0, "{other}");
+            assert_eq!(window.resume(Some(other)), 0, "{other}");
         }
     }
 
     #[test]
     fn the_ring_is_bounded_by_count_and_by_bytes() {
-        let mut ring = Ring::default();
-        (0..2_000).for_each(|number| ring.push(happening(number, "x")));
-        assert_eq!((ring.tail(), ring.head()), (2_000 - KEPT_MAX as u64, 2_000));
+        let mut window = Window::default();
+        (0..2_000).for_each(|number| window.push(happening(number, "x")));
+        assert_eq!((window.tail(), window.head()), (2_000 - KEPT_MAX as u64, 2_000));
         let long = "x".repeat(KEPT_BYTES_MAX / 4);
-        (2_000..2_010).for_each(|number| ring.push(happening(number, &long)));
-        assert_eq!(ring.from(0).count(), 3);
+        (2_000..2_010).for_each(|number| window.push(happening(number, &long)));
+        assert_eq!(window.from(0).count(), 3);
     }
 }

@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! worker ─► Bridge ─┬─► Symple: the stream's room, at once
-//!                   └─► control: numbers it, encodes it once ─► every shard: Ring ─► subscribers
+//!                   └─► control: numbers it, encodes it once ─► every shard: Window ─► subscribers
 //! ```
 //!
-//! A subscriber is a cursor in the shard's ring, as a listener is one in a window: all of them are
-//! sent the same frames, and who is slow misses what has left the ring and is told so.
+//! A subscriber is a cursor in the shard's window, as a listener is one in a mount's: all of
+//! them are sent the same frames, and who is slow misses what has left it and is told so.
 //!
 //! *Invariant:* a tick serves at most [`SERVED_MAX`] subscribers, each with at most
 //! [`FRAMES_MAX`] frames; no subscriber has more than one send in flight.
@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use engine_config::Config;
-use engine_events::{Happening, Ring, Told};
+use engine_events::{Happening, Told, Window};
 use engine_workers::Notice;
 use media_link::Event;
 use protocol_http::{
@@ -49,7 +49,7 @@ const RETRY: &[u8] = b"retry: 2000\n\n";
 /// Events on a shard.
 #[derive(Default)]
 pub(crate) struct Events {
-    ring: Ring,
+    window: Window,
     subscribers: Vec<Token>,
     due: VecDeque<Token>,
     told_in_second: u32,
@@ -135,7 +135,7 @@ impl Node {
 
     /// Control has numbered something.
     pub(crate) fn happening_came(&mut self, happening: Arc<Happening>) {
-        self.events.ring.push(happening);
+        self.events.window.push(happening);
         for token in &self.events.subscribers {
             let Some(connection) = self.connections.get_mut(*token) else { continue };
             let State::Subscriber(subscriber) = &mut connection.state else { continue };
@@ -168,7 +168,7 @@ impl Node {
         let last_id = last_id.or_else(|| said("last_event_id")).filter(|id| !id.is_empty());
         let names = said("events").unwrap_or_default();
         let subscriber = Subscriber {
-            cursor: self.events.ring.resume(last_id.as_deref()),
+            cursor: self.events.window.resume(last_id.as_deref()),
             stream: said("stream"),
             names: names.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect(),
             is_due: true,
@@ -221,22 +221,22 @@ impl Node {
             // It is served when that is done.
             return;
         }
-        let ring = &self.events.ring;
-        let missed = ring.tail().saturating_sub(subscriber.cursor);
+        let window = &self.events.window;
+        let missed = window.tail().saturating_sub(subscriber.cursor);
         let mut pieces = Vec::new();
         if missed > 0 {
             self.counters.events_missed += missed;
             pieces.push(Bytes::from(format!(": {missed} events were missed\n\n")));
-            subscriber.cursor = ring.tail();
+            subscriber.cursor = window.tail();
         }
-        for happening in ring.from(subscriber.cursor).take(FRAMES_MAX) {
+        for happening in window.from(subscriber.cursor).take(FRAMES_MAX) {
             subscriber.cursor = happening.number + 1;
             if subscriber.wants(happening) {
                 pieces.push(happening.frame.clone());
             }
         }
         // Those that it does not want cost no send.
-        if subscriber.cursor < ring.head() && pieces.is_empty() {
+        if subscriber.cursor < window.head() && pieces.is_empty() {
             subscriber.is_due = true;
             self.events.due.push_back(token);
         }
@@ -260,7 +260,7 @@ impl Node {
             return self.send_output(cx, token);
         }
         let State::Subscriber(subscriber) = &mut connection.state else { return };
-        if subscriber.cursor < self.events.ring.head() && !subscriber.is_due {
+        if subscriber.cursor < self.events.window.head() && !subscriber.is_due {
             subscriber.is_due = true;
             self.events.due.push_back(token);
         }

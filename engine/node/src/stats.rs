@@ -69,7 +69,7 @@ counters! {
     events_dropped,
     /// Events sent to subscribers of `/api/events`.
     event_frames_sent,
-    /// Events that had left the ring before a subscriber had taken them.
+    /// Events that had left the window before a subscriber had taken them.
     events_missed,
     /// Subscribers refused because there were too many.
     event_subscribers_refused,

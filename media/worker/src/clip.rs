@@ -1,13 +1,13 @@
 //! Clips: the stream around motion, as it comes, without being encoded anew.
 //!
 //! ```text
-//! packets ─► ring, from a keyframe on ─┬─ motion ─► writer: file opened, ring written
+//! packets ─► window, from a keyframe on ─┬─ motion ─► writer: file opened, window written
 //!                                      └─ while it goes on, and a while after ─► written on
 //! ```
 //!
 //! The writer is a thread of its own: what passes through the graph never waits for a disk.
 //!
-//! *Invariants:* the ring is bounded by time and by bytes and begins with a keyframe; what waits
+//! *Invariants:* the window is bounded by time and by bytes and begins with a keyframe; what waits
 //! for the writer is bounded, and a clip that it cannot follow ends with that as its cause.
 
 use std::cell::Cell;
@@ -26,9 +26,9 @@ use crate::packet::{Packet, per_second, rescale};
 use crate::shelf::Shelf;
 use crate::told::Told;
 
-/// What the ring may hold, whatever its time.
-const RING_BYTES_MAX: usize = 32 << 20;
-/// Packets that wait for the writer, besides a ring that is handed over whole.
+/// What the window may hold, whatever its time.
+const WINDOW_BYTES_MAX: usize = 32 << 20;
+/// Packets that wait for the writer, besides a window that is handed over whole.
 const WAITING_MAX: usize = 512;
 /// How often the length of an open clip is told.
 const GREW_EVERY: Duration = Duration::from_secs(5);
@@ -68,7 +68,7 @@ impl Piece {
 }
 
 enum Order {
-    Open { ring: Vec<Piece>, started_at_ms: u64 },
+    Open { window: Vec<Piece>, started_at_ms: u64 },
     Write(Piece),
     Close { cause: Option<String> },
 }
@@ -84,8 +84,8 @@ pub struct ClipSink {
     tracks: Vec<Track>,
     trigger: Trigger,
     told: Told,
-    ring: VecDeque<Piece>,
-    ring_bytes: usize,
+    window: VecDeque<Piece>,
+    window_bytes: usize,
     writer: Writer,
     /// When the open clip began.
     opened_at: Option<Instant>,
@@ -115,8 +115,8 @@ impl ClipSink {
             tracks,
             trigger,
             told,
-            ring: VecDeque::new(),
-            ring_bytes: 0,
+            window: VecDeque::new(),
+            window_bytes: 0,
             writer: Writer { orders, events },
             opened_at: None,
         })
@@ -138,27 +138,27 @@ impl ClipSink {
         })
     }
 
-    /// Adds to the ring, and lets go of what a clip that began now would not have.
+    /// Adds to the window, and lets go of what a clip that began now would not have.
     fn keep(&mut self, piece: Piece) {
         let newest_us = piece.at_us();
-        self.ring_bytes += piece.payload.len();
-        self.ring.push_back(piece);
+        self.window_bytes += piece.payload.len();
+        self.window.push_back(piece);
         let before_us = i64::try_from(self.settings.before_ms).unwrap_or(i64::MAX) * 1000;
         let begins_at = |piece: &Piece| piece.is_picture && piece.is_keyframe;
         let is_old = |piece: &Piece| piece.at_us() <= newest_us.saturating_sub(before_us);
         // The last keyframe that is old enough; without one, the first.
-        let start = self.ring.iter().rposition(|piece| begins_at(piece) && is_old(piece));
-        let start = start.or_else(|| self.ring.iter().position(begins_at));
-        self.drop_front(start.unwrap_or(self.ring.len()));
-        while self.ring_bytes > RING_BYTES_MAX {
-            let next = self.ring.iter().skip(1).position(begins_at).map(|at| at + 1);
-            self.drop_front(next.unwrap_or(self.ring.len()));
+        let start = self.window.iter().rposition(|piece| begins_at(piece) && is_old(piece));
+        let start = start.or_else(|| self.window.iter().position(begins_at));
+        self.drop_front(start.unwrap_or(self.window.len()));
+        while self.window_bytes > WINDOW_BYTES_MAX {
+            let next = self.window.iter().skip(1).position(begins_at).map(|at| at + 1);
+            self.drop_front(next.unwrap_or(self.window.len()));
         }
     }
 
     fn drop_front(&mut self, count: usize) {
-        let bytes: usize = self.ring.drain(..count).map(|piece| piece.payload.len()).sum();
-        self.ring_bytes -= bytes;
+        let bytes: usize = self.window.drain(..count).map(|piece| piece.payload.len()).sum();
+        self.window_bytes -= bytes;
     }
 
     fn close_clip(&mut self, cause: Option<String>) {
@@ -195,19 +195,19 @@ impl Retain<Packet> for ClipSink {
             } else if self.writer.orders.try_send(Order::Write(copy_of(&piece))).is_err() {
                 self.close_clip(Some("the disk is too slow".into()));
                 // What follows is another clip, if there is still motion then.
-                self.drop_front(self.ring.len());
+                self.drop_front(self.window.len());
             }
             self.keep(piece);
             return Ok(());
         }
         self.keep(piece);
-        if is_moving && !self.ring.is_empty() {
-            let ring = self.ring.iter().map(copy_of).collect();
-            let before = self.ring.back().map_or(0, Piece::at_us)
-                - self.ring.front().map_or(0, Piece::at_us);
+        if is_moving && !self.window.is_empty() {
+            let window = self.window.iter().map(copy_of).collect();
+            let before = self.window.back().map_or(0, Piece::at_us)
+                - self.window.front().map_or(0, Piece::at_us);
             let before_ms = u64::try_from(before / 1000).unwrap_or(0);
             let started_at_ms = clock::wall_ms().saturating_sub(before_ms);
-            if self.writer.orders.try_send(Order::Open { ring, started_at_ms }).is_ok() {
+            if self.writer.orders.try_send(Order::Open { window, started_at_ms }).is_ok() {
                 self.opened_at = Some(now);
             }
         }
@@ -241,18 +241,19 @@ fn write(shelf: &Shelf, tracks: &[Track], orders: &Receiver<Order>, say: &SyncSe
     let mut open: Option<Open> = None;
     while let Ok(order) = orders.recv() {
         match order {
-            Order::Open { ring, started_at_ms } => match begin(shelf, tracks, &ring, started_at_ms)
-            {
-                Ok(begun) => {
-                    tell(Event::RecordingStarted(begun.recording.clone()));
-                    open = Some(begun);
-                    ring.iter().for_each(|piece| add(shelf, &mut open, piece, &tell));
+            Order::Open { window, started_at_ms } => {
+                match begin(shelf, tracks, &window, started_at_ms) {
+                    Ok(begun) => {
+                        tell(Event::RecordingStarted(begun.recording.clone()));
+                        open = Some(begun);
+                        window.iter().for_each(|piece| add(shelf, &mut open, piece, &tell));
+                    }
+                    Err(error) => {
+                        let text = format!("a clip cannot be written: {error:#}");
+                        tell(Event::Warning(media_link::Alert { text }));
+                    }
                 }
-                Err(error) => {
-                    let text = format!("a clip cannot be written: {error:#}");
-                    tell(Event::Warning(media_link::Alert { text }));
-                }
-            },
+            }
             Order::Write(piece) => add(shelf, &mut open, &piece, &tell),
             Order::Close { cause } => end(shelf, &mut open, cause, &tell),
         }
@@ -263,11 +264,11 @@ fn write(shelf: &Shelf, tracks: &[Track], orders: &Receiver<Order>, say: &SyncSe
 fn begin(
     shelf: &Shelf,
     tracks: &[Track],
-    ring: &[Piece],
+    window: &[Piece],
     started_at_ms: u64,
 ) -> anyhow::Result<Open> {
     let (name, path) = shelf.name(FileKind::of(tracks).extension());
-    let first = ring.first().ok_or_else(|| anyhow::anyhow!("there is no keyframe"))?;
+    let first = window.first().ok_or_else(|| anyhow::anyhow!("there is no keyframe"))?;
     let base_us = rescale(first.presentation.min(first.decode), per_second(first.ticks), 1_000_000);
     let opened = Container::open(&path, tracks, &first.payload, base_us, 1_000);
     let container = opened.inspect_err(|_| drop(std::fs::remove_file(&path)))?;

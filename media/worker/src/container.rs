@@ -169,8 +169,8 @@ impl Container {
         Ok(())
     }
 
-    /// The size of each track's pictures, in the order of the tracks; 0 of sound. Who sends by WebRTC
-    /// says it nowhere but in the keyframe.
+    /// The size of each track's pictures, in the order of the tracks; 0 of sound. Who sends by
+    /// WebRTC says it nowhere but in the keyframe.
     pub fn sizes(&self) -> &[(u32, u32)] {
         &self.sizes
     }

@@ -6,7 +6,8 @@ use std::process::Command;
 
 use crate::harness::{Folder, Server, Setup, have, wait_for};
 
-/// Whether there is the program beside the server's own; cargo builds it with the workspace, not with this package.
+/// Whether there is the program beside the server's own; cargo builds it with the workspace, not
+/// with this package.
 pub fn has_worker() -> bool {
     let worker = Path::new(env!("CARGO_BIN_EXE_skywave")).with_file_name("skywave-worker");
     let is_there = worker.is_file();
