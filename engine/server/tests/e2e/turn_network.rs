@@ -2,8 +2,10 @@
 //!
 //! ```text
 //! client, peer ───────────── 1500 ───────────── relay
-//!         └────── 1000 ────── router ── 1500 ─────┘
+//!         └────── 1300 ────── router ── 1500 ─────┘
 //! ```
+//!
+//! Once with a peer of IPv4, once of IPv6, where no router cuts and this host does.
 //!
 //! The test runs itself again in a network namespace of its own, in which it is client and peer;
 //! relay and router have one each besides. It needs root, and is left out without.
@@ -21,34 +23,73 @@ use crate::harness::{Folder, PATIENCE, Peer, have, peer, run_to_end};
 
 const INSIDE: &str = "SKYWAVE_TEST_NETWORK";
 const SERVER: &str = "10.9.1.1:3478";
-const PEER: &str = "10.9.3.1:9000";
-const LINK_BYTES: u32 = 1_000;
+/// The least that IPv6 takes is 1,280.
+const LINK_BYTES: u32 = 1_300;
+const TOO_LONG_BYTES: usize = 1_400;
+
+/// What differs between the families.
+struct Peers {
+    external: &'static str,
+    peer: &'static str,
+    /// The value of REQUESTED-ADDRESS-FAMILY, where it is asked for.
+    family: Option<[u8; 4]>,
+    /// Type and code of what says that a packet was too long, and that nobody is there.
+    too_long: (u8, u8),
+    nobody: (u8, u8),
+}
 
 #[test]
 fn what_the_network_says_of_a_peer_is_told_to_its_client_alone() {
+    told_to_its_client_alone(
+        "what_the_network_says_of_a_peer_is_told_to_its_client_alone",
+        &Peers {
+            external: "10.9.2.1",
+            peer: "10.9.3.1:9000",
+            family: None,
+            too_long: (3, 4),
+            nobody: (3, 3),
+        },
+    );
+}
+
+#[test]
+fn what_the_network_says_of_a_v6_peer_is_told_to_its_client_alone() {
+    told_to_its_client_alone(
+        "what_the_network_says_of_a_v6_peer_is_told_to_its_client_alone",
+        &Peers {
+            external: "fd09:2::1",
+            peer: "[fd09:3::1]:9000",
+            family: Some([2, 0, 0, 0]),
+            too_long: (2, 0),
+            nobody: (1, 4),
+        },
+    );
+}
+
+fn told_to_its_client_alone(test: &str, peers: &Peers) {
     if !have(&["ip", "unshare"]) || !rustix::process::geteuid().is_root() {
         return;
     }
     if std::env::var(INSIDE).is_err() {
         let program = std::env::current_exe().expect("a program");
-        let name = "turn_network::what_the_network_says_of_a_peer_is_told_to_its_client_alone";
         let mut command = Command::new("unshare");
-        command.arg("--net").arg(program).args(["--exact", name, "--nocapture"]);
+        command.arg("--net").arg(program).arg("--exact").arg(format!("turn_network::{test}"));
+        command.arg("--nocapture");
         let status = command.env(INSIDE, "1").status().expect("unshare");
         assert!(status.success(), "in a namespace of its own: {status}");
         return;
     }
     let _namespaces = lay_network();
     let folder = Folder::new("turn-network");
-    let _server = start_server(&folder);
+    let _server = start_server(&folder, peers.external);
     let mut client = Client::new();
-    client.allocate();
-    let there = UdpSocket::bind(PEER).expect("an address of ours");
+    client.allocate(peers.family);
+    let there = UdpSocket::bind(peers.peer).expect("an address of ours");
     there.set_read_timeout(Some(Duration::from_millis(50))).expect("a timeout");
     let there_at = there.local_addr().expect("bound");
     client.permit(there_at);
 
-    // Too long for the link: a router cuts it.
+    // Too long for the link: a router cuts it, or this host once it has been told.
     let arrives = |client: &mut Client, data: &[u8], dont_fragment| {
         let mut room = [0; 2_000];
         client.until("it arrives", |client| {
@@ -56,20 +97,21 @@ fn what_the_network_says_of_a_peer_is_told_to_its_client_alone() {
             there.recv(&mut room).is_ok_and(|bytes| room[..bytes] == *data)
         });
     };
-    arrives(&mut client, &[1; 1_300], false);
+    arrives(&mut client, &[1; TOO_LONG_BYTES], false);
     // It must not be cut: the client is told how long it may be. Again and again, also when this
     // host knows it by itself.
     for _ in 0..3 {
         client.icmps.clear();
         client.until("it is told that it is too long", |client| {
-            client.send(there_at, &[2; 1_300], true);
+            client.send(there_at, &[2; TOO_LONG_BYTES], true);
             client.listen();
-            client.icmps.contains(&(there_at, Icmp { kind: 3, code: 4, data: LINK_BYTES }))
+            let (kind, code) = peers.too_long;
+            client.icmps.contains(&(there_at, Icmp { kind, code, data: LINK_BYTES }))
         });
     }
     // What fits goes, and what may be cut goes after that as well.
     arrives(&mut client, &[3; 900], true);
-    arrives(&mut client, &[4; 1_300], false);
+    arrives(&mut client, &[4; TOO_LONG_BYTES], false);
 
     // Nobody is there; and who is there gets all that he is sent meanwhile.
     let nobody = SocketAddr::new(there_at.ip(), 9);
@@ -85,11 +127,12 @@ fn what_the_network_says_of_a_peer_is_told_to_its_client_alone() {
     }
     client.until("it is told that nobody is there", |client| {
         client.listen();
-        client.icmps.contains(&(nobody, Icmp { kind: 3, code: 3, data: 0 }))
+        let (kind, code) = peers.nobody;
+        client.icmps.contains(&(nobody, Icmp { kind, code, data: 0 }))
     });
 }
 
-fn start_server(folder: &Folder) -> Peer {
+fn start_server(folder: &Folder, external: &str) -> Peer {
     let data = folder.path().display().to_string();
     let relay = namespace("relay");
     peer(
@@ -108,11 +151,13 @@ fn start_server(folder: &Folder) -> Peer {
             "--turn",
             SERVER,
             "--turn-external",
-            "10.9.2.1",
+            external,
             "--turn-user",
             "anna:secret",
             "--turn-allow-peer",
             "10.9.0.0/16",
+            "--turn-allow-peer",
+            "fd09::/16",
         ],
     )
 }
@@ -152,6 +197,11 @@ fn lay_network() -> Namespaces {
     run(&format!("-n {router} addr add 10.9.2.2/24 dev in"));
     run(&format!("-n {router} addr add 10.9.3.2/24 dev short"));
     run("addr add 10.9.3.1/24 dev far");
+    // Without a search for doubles, or an address could not be used at once.
+    run("addr add fd09:3::1/64 dev far nodad");
+    run(&format!("-n {relay} addr add fd09:2::1/64 dev out nodad"));
+    run(&format!("-n {router} addr add fd09:2::2/64 dev in nodad"));
+    run(&format!("-n {router} addr add fd09:3::2/64 dev short nodad"));
     for device in ["lo", "near", "far"] {
         run(&format!("link set {device} up"));
     }
@@ -165,7 +215,10 @@ fn lay_network() -> Namespaces {
     run(&format!("link set far mtu {LINK_BYTES}"));
     run(&format!("-n {relay} route add 10.9.3.0/24 via 10.9.2.2"));
     run("route add 10.9.2.0/24 via 10.9.3.2");
-    let forward = "echo 1 > /proc/sys/net/ipv4/ip_forward";
+    run(&format!("-n {relay} -6 route add fd09:3::/64 via fd09:2::2"));
+    run("-6 route add fd09:2::/64 via fd09:3::2");
+    let forward =
+        "cd /proc/sys/net && echo 1 > ipv4/ip_forward && echo 1 > ipv6/conf/all/forwarding";
     let words = ["netns", "exec", &router, "sh", "-c", forward];
     let output = run_to_end("ip", &words, Duration::from_secs(20));
     assert!(output.status.success(), "the router does not forward");
@@ -200,9 +253,12 @@ impl Client {
         }
     }
 
-    fn allocate(&mut self) {
+    fn allocate(&mut self, family: Option<[u8; 4]>) {
         self.ask(Method::ALLOCATE, |builder| {
             builder.attribute(AttributeKind::REQUESTED_TRANSPORT, &[17, 0, 0, 0]);
+            if let Some(family) = family {
+                builder.attribute(AttributeKind::REQUESTED_ADDRESS_FAMILY, &family);
+            }
         });
     }
 
