@@ -28,9 +28,9 @@ const SEND_BYTES_MAX: usize = 256 * 1024;
 const BYTES_PER_TICK: usize = 1024 * 1024;
 
 /// Sends of a tick while the relay has packets. One costs 9 to 10 µs with many listeners, and
-/// packets wait for all of them; listeners have seconds of burst, and ticks are many while packets
-/// flow.
-const SENDS_BESIDE_PACKETS_MAX: u32 = 16;
+/// packets that come meanwhile wait for all of them; listeners have seconds of burst, and ticks
+/// follow each other without sleep while sends are due.
+const SENDS_BESIDE_PACKETS_MAX: u32 = 8;
 /// How long a listener may take to receive the rest of a feed that is over.
 const LAST_SEND_MAX: Duration = Duration::from_secs(10);
 /// A listener whose socket takes what it gets and who still lacks this much is served again at

@@ -307,8 +307,9 @@ impl<I: Io> Service<I> for Node {
         self.poll_artifacts(cx);
         self.publish_sources(now);
         self.publish_feeds(cx);
-        self.fan_out(cx);
+        // Packets first: none waits for the sends to listeners of its own tick.
         self.end_turn_tick(cx);
+        self.fan_out(cx);
         self.end_rtc_tick(cx);
         self.serve_subscribers(cx);
         // Last: what the others say to callers goes out in the same tick.

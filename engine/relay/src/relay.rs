@@ -221,8 +221,10 @@ impl Relay {
         self.flush_streams(cx);
         if self.tally.packets_in_tick > 0 {
             self.packets_at = Some(cx.now());
-            // From when the machine handed the tick's packets over to now, when they leave: the
-            // longest that any of them was here.
+            // They leave before anything else that the tick's end may still have to send.
+            cx.io().flush();
+            // From when the machine handed the tick's packets over to now: the longest that any
+            // of them was here.
             let us = cx.io().since_wait().as_micros().clamp(1, 10_000_000) as u64;
             let count = std::mem::take(&mut self.tally.packets_in_tick);
             let recorded = self.tally.packet_us.record_n(us, count);

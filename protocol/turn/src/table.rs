@@ -20,6 +20,8 @@ pub(crate) struct Table {
     places: Vec<Place>,
     free: Vec<u32>,
     by_client: BTreeMap<Client, AllocationId>,
+    /// Whose data came last, and what was found: data comes in runs.
+    recent: Option<(Client, AllocationId)>,
     ends: BTreeSet<(Instant, AllocationId)>,
     by_address: BTreeMap<IpAddr, usize>,
     by_user: BTreeMap<Box<[u8]>, usize>,
@@ -74,6 +76,20 @@ impl Table {
 
     pub(crate) fn find(&self, client: &Client) -> Option<AllocationId> {
         self.by_client.get(client).copied()
+    }
+
+    /// As [`Table::find`], quicker for who has just been found.
+    pub(crate) fn find_sender(&mut self, client: &Client) -> Option<AllocationId> {
+        // A name is never used twice: while it means something, it is still this client's.
+        if let Some((recent, id)) = self.recent
+            && recent == *client
+            && self.get(id).is_some()
+        {
+            return Some(id);
+        }
+        let id = self.find(client)?;
+        self.recent = Some((*client, id));
+        Some(id)
     }
 
     /// An allocation together with its user's bucket.

@@ -35,7 +35,7 @@ impl Server {
         let Ok(ChannelData { number, data }) = ChannelData::decode(bytes) else {
             return self.counters.drop_one(DropCause::Malformed);
         };
-        let Some(id) = self.table.find(&client) else {
+        let Some(id) = self.table.find_sender(&client) else {
             return self.counters.drop_one(DropCause::NoAllocation);
         };
         let peer = self.table.get(id).and_then(|allocation| allocation.peer_of(number, now));
@@ -60,7 +60,7 @@ impl Server {
         {
             return self.counters.drop_one(DropCause::Unexpected);
         }
-        match self.table.find(&client) {
+        match self.table.find_sender(&client) {
             Some(id) => self.send_to_peer(now, id, peer, data, dont_fragment),
             None => self.counters.drop_one(DropCause::NoAllocation),
         }
