@@ -68,12 +68,14 @@ fn every_key_of_the_sample_is_accepted_and_every_default_is_what_it_says() {
         "turn.user_bytes_per_s",
         "workers.program",
         "workers.record_dir",
+        "events.log",
     ];
     let is_expected = |key: &&str| {
         unset.contains(key)
             || key.ends_with("password")
             || *key == "listen"
             || *key == "stream"
+            || *key == "webhook"
             || key.starts_with("mount.")
     };
     for key in changed.changed.iter().chain(&changed.needs_restart) {
