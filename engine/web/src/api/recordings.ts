@@ -7,6 +7,8 @@ import { findJson } from './http';
 export interface Recording {
   name: string;
   stream: string;
+  /** It was kept because something moved, and is a piece of the stream around that. */
+  isClip: boolean;
   startedAtMs: number;
   durationMs: number;
   sizeBytes: number;
@@ -37,6 +39,7 @@ function readRecording(item: JsonObject): Recording | null {
   return {
     name,
     stream: string(item.stream),
+    isClip: item.kind === 'clip',
     startedAtMs: number(item.started_at_ms),
     durationMs: number(item.duration_ms),
     sizeBytes: number(item.size_bytes),

@@ -51,7 +51,7 @@ function Row({ of, play, isPlaying }: { of: Recording; play: () => void; isPlayi
         <span class="hidden">Play {of.name}</span>
       </button>
       <div class="grow">
-        <b>{of.stream || of.name}</b> {of.isOpen && <span class="tag live">recording</span>}
+        <b>{of.stream || of.name}</b> {of.isClip && <span class="tag">motion</span>} {of.isOpen && <span class="tag live">recording</span>}
         <div class="quiet">
           {[moment(of.startedAtMs), duration(of.durationMs), bytes(of.sizeBytes), ...of.tracks].join(' · ')}
         </div>
