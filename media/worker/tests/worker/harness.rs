@@ -74,12 +74,15 @@ pub struct Worker {
 
 impl Worker {
     pub fn start(job: &str) -> Worker {
+        Worker::start_by(Command::new(env!("CARGO_BIN_EXE_skywave-worker")), job)
+    }
+
+    /// Starts it by another command, which has to hand on its standard input.
+    pub fn start_by(mut command: Command, job: &str) -> Worker {
         let job: Job = serde_json::from_str(job).expect("a job");
         let (ours, theirs) = UnixStream::pair().expect("a socket pair");
-        let child = Command::new(env!("CARGO_BIN_EXE_skywave-worker"))
-            .stdin(Stdio::from(OwnedFd::from(theirs)))
-            .spawn()
-            .expect("the worker starts");
+        let child =
+            command.stdin(Stdio::from(OwnedFd::from(theirs))).spawn().expect("the worker starts");
         ours.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         let link = Link::new(Side::Server, Limits::default());
         let mut worker = Worker {

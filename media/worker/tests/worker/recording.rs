@@ -1,6 +1,7 @@
 //! Packets into files, and what is left of them when the recorder is killed.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use media_link::{Ending, Event, Message, Recording};
@@ -11,10 +12,14 @@ const LIVE: &str = "-f lavfi -i testsrc=size=320x240:rate=25:duration=4 \
                     -f lavfi -i sine=frequency=440:duration=4";
 
 /// A stream's packets are recorded as they come; `until` says when the source is to end.
-fn record(source: &str, job: &str, mut until: impl FnMut(usize) -> bool) -> Worker {
+fn record(source: &str, job: &str, until: impl FnMut(usize) -> bool) -> Worker {
+    record_into(source, Worker::start(job), until)
+}
+
+/// The same with a recorder that has been started.
+fn record_into(source: &str, mut to: Worker, mut until: impl FnMut(usize) -> bool) -> Worker {
     let text = format!(r#"{{"job":"stream","name":"s","source":"{source}","repeat":false}}"#);
     let mut from = Worker::start(&text);
-    let mut to = Worker::start(job);
     let mut announced = 0;
     let mut count = 0;
     while let Ok(packet) = from.packet() {
@@ -102,6 +107,49 @@ fn files_are_rotated_and_the_oldest_go() {
         let said = probe(file, "-select_streams v -show_entries packet=flags -read_intervals %+#1");
         assert!(values(&said, "flags").all(|flags| flags.starts_with('K')), "{said}");
     }
+}
+
+#[test]
+fn a_full_disk_ends_the_recording_with_its_cause_and_what_was_written_plays() {
+    let may_mount = Command::new("unshare").args(["-Urm", "true"]).status();
+    let may_mount = may_mount.is_ok_and(|status| status.success());
+    if !may_mount {
+        // Some systems keep namespaces from their users.
+        assert!(std::env::var_os("SKYWAVE_TEST_NO_PEERS").is_some(), "unshare -Urm is refused");
+        return;
+    }
+    let folder = Folder::new("full");
+    let source = folder.path("source.mkv");
+    make(
+        &source,
+        "-f lavfi -i testsrc2=size=640x480:rate=25:duration=4 -c:v libx264 -b:v 3M -bf 0 -g 25 \
+         -pix_fmt yuv420p",
+    );
+    let (disk, kept) = (folder.0.join("disk"), folder.0.join("kept"));
+    std::fs::create_dir_all(&disk).expect("a folder");
+    std::fs::create_dir_all(&kept).expect("a folder");
+    // A disk of its own, whose files are brought out before it is gone.
+    let script = "mount -t tmpfs -o size=400k none \"$1\" && { \"$0\"; code=$?; \
+                  cp \"$1\"/*.mp4 \"$2\"; exit $code; }";
+    let mut command = Command::new("unshare");
+    command.args(["-Urm", "sh", "-c", script, env!("CARGO_BIN_EXE_skywave-worker")]);
+    command.arg(&disk).arg(&kept);
+    let to = Worker::start_by(command, &job(&disk, r#","fragment_ms":200"#));
+    let mut worker = record_into(&source, to, |_| false);
+    worker.say(Message::Drain);
+    let ending = worker.ending();
+    assert!(matches!(ending, Ending::WriteFailed { .. }), "{ending:?}");
+    let closed = worker.events.iter().find_map(|event| match event {
+        Event::RecordingClosed(recording) => Some(recording),
+        _ => None,
+    });
+    let closed = closed.expect("its end is told");
+    assert!(closed.is_closed && closed.cause.is_some(), "{closed:?}");
+    worker.child.wait().expect("it ended");
+    let said =
+        probe(&kept.join(&closed.name), "-count_packets -show_entries stream=nb_read_packets");
+    let count = values(&said, "nb_read_packets").next().and_then(|it| it.parse::<u64>().ok());
+    assert!(count >= Some(10), "{said}");
 }
 
 #[allow(clippy::disallowed_methods, reason = "the test kills at a moment")]
