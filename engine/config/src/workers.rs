@@ -19,8 +19,8 @@ keys! {
         sources: Vec<String> = Vec::new(), example("[\"door=rtsp://camera/1\"]"), restart(),
             check(|workers| check_sources(&workers.sources));
 
-        /// The folder of recordings, clips and snapshots. They are served below `/artifacts/`. Not set:
-        /// nothing is kept.
+        /// The folder of recordings, clips and snapshots. They are served below `/artifacts/`. Not
+        /// set: nothing is kept.
         record_dir: Option<PathBuf> = None, example("\"/var/lib/skywave/recordings\""), restart();
 
         /// Whether streams are recorded, where `record_dir` is set.
