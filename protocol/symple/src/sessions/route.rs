@@ -105,7 +105,11 @@ impl Sessions {
                 let rooms = saying.shares.to_vec();
                 say(saying, rooms, shards_count, post);
             }
-            To::Rooms(rooms) => say(saying, rooms, shards_count, post),
+            To::Rooms(rooms) => {
+                // Whoever has left all of them meanwhile does not hear it, whatever else it shares.
+                let saying = Saying { shares: Arc::from(&rooms[..]), ..saying };
+                say(saying, rooms, shards_count, post);
+            }
             To::Nobody => self.counters.messages_unroutable += 1,
         }
     }
