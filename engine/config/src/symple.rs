@@ -74,6 +74,10 @@ keys! {
         /// Bytes that may wait for a client that does not read. Then it is closed with 1008.
         queue_bytes_max: usize = 8_388_608, within(65_536, 1_073_741_824), restart();
 
+        /// What comes within so many microseconds for a client that was sent something as lately
+        /// waits as long, and leaves together. 0: nothing waits.
+        gather_us: u32 = 1_000, within(0, 1_000_000);
+
         /// Silence after which a client is asked whether it is there, in milliseconds; after as
         /// much again it is given up.
         ping_ms: u64 = 20_000, within(1_000, 600_000), restart();

@@ -112,9 +112,11 @@ pub struct Node {
     pub(crate) signalling: Option<Signalling>,
     /// Calls to the server's own peer.
     pub(crate) calls: Calls,
-    /// WebSockets now, and those that may have something to send.
+    /// WebSockets now, those that have something to send, and those that wait for more of it until
+    /// a time.
     pub(crate) websockets_count: u64,
     pub(crate) websockets_due: VecDeque<Token>,
+    pub(crate) websockets_held: VecDeque<(Instant, Token)>,
     pub(crate) rtc: Option<Rtc>,
     pub(crate) workers: Option<Bridge>,
     pub(crate) artifacts: Option<Artifacts>,
@@ -172,6 +174,7 @@ impl Node {
             calls: Calls::default(),
             websockets_count: 0,
             websockets_due: VecDeque::new(),
+            websockets_held: VecDeque::new(),
             rtc: None,
             workers: None,
             artifacts: None,
@@ -331,6 +334,7 @@ impl<I: Io> Service<I> for Node {
             slot,
             self.publish_again_at,
             self.next_chunk_at(),
+            self.websockets_held.front().map(|(at, _)| *at),
             self.drain_until,
             self.turn.as_ref().and_then(Relay::deadline),
             self.signalling.as_ref().and_then(|it| it.server.deadline()),

@@ -10,8 +10,10 @@
 //! * What waits for a client that does not read is bounded; beyond it the client is closed.
 //! * A shard sends to at most `limits.sends_per_tick_max` WebSockets in a tick; the rest is due in
 //!   the next.
+//! * Whoever was sent to a moment ago is sent to again after `symple.gather_us`: a send costs nearly
+//!   the same however many messages it carries, and they often come several at once.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use protocol_http::Status;
@@ -35,6 +37,8 @@ pub(crate) struct WebSocket {
     pub(crate) is_compressed: bool,
     /// Whether it stands among those that may have something to send.
     is_queued: bool,
+    /// When it was last sent something.
+    sent_at: Option<Instant>,
 }
 
 /// Whether a request asks for another protocol: then `/` is no page.
@@ -107,7 +111,8 @@ impl Node {
             socket = socket.with_deflate(&agreed, &signalling.contexts);
         }
         let is_compressed = agreed.is_some();
-        let socket = WebSocket { connection: socket, is_compressed, is_queued: false };
+        let socket =
+            WebSocket { connection: socket, is_compressed, is_queued: false, sent_at: None };
         connection.state = State::WebSocket(Box::new(socket));
         Ok(lines)
     }
@@ -206,21 +211,45 @@ impl Node {
         true
     }
 
-    /// Notes that a WebSocket may have something to send.
+    /// Notes a WebSocket that has something to send, or nothing any more.
     pub(crate) fn queue_websocket(&mut self, token: Token) {
         let Some(connection) = self.connections.get_mut(token) else { return };
+        let has_pieces = !connection.output.is_empty() || connection.has_records();
         let State::WebSocket(socket) = &mut connection.state else { return };
-        if !std::mem::replace(&mut socket.is_queued, true) {
+        let is_wanted = has_pieces || socket.connection.has_output() || socket.connection.is_done();
+        if is_wanted && !std::mem::replace(&mut socket.is_queued, true) {
             self.websockets_due.push_back(token);
         }
     }
 
     /// Sends what waits for WebSockets, within the tick's bound. At the end of each tick.
     pub(crate) fn flush_websockets<I: Io>(&mut self, cx: &mut Context<'_, I, Message>) {
-        let sends_max = self.snapshot.config.limits.sends_per_tick_max as usize;
-        for _ in 0..sends_max.min(self.websockets_due.len()) {
-            let Some(token) = self.websockets_due.pop_front() else { return };
+        let now = cx.now();
+        let mut sends_left = self.snapshot.config.limits.sends_per_tick_max as usize;
+        while sends_left > 0
+            && let Some((_, token)) = self.websockets_held.pop_front_if(|(at, _)| *at <= now)
+        {
+            sends_left -= 1;
             self.flush_websocket(cx, token);
+        }
+        let gather = Duration::from_micros(u64::from(self.snapshot.config.symple.gather_us));
+        while sends_left > 0
+            && let Some(token) = self.websockets_due.pop_front()
+        {
+            if self.was_sent_to(token, now, gather) {
+                self.websockets_held.push_back((now + gather, token));
+                continue;
+            }
+            sends_left -= 1;
+            self.flush_websocket(cx, token);
+        }
+    }
+
+    /// Whether somebody was sent something so lately that more of it is to be expected.
+    fn was_sent_to(&self, token: Token, now: Instant, gather: Duration) -> bool {
+        match self.connections.get(token).map(|connection| &connection.state) {
+            Some(State::WebSocket(socket)) => socket.sent_at.is_some_and(|at| now < at + gather),
+            _ => false,
         }
     }
 
@@ -234,14 +263,12 @@ impl Node {
         }
         let Some(descriptor) = connection.socket else { return };
         let mut pieces = Gather::from_vec(std::mem::take(&mut connection.output));
-        let frames: Vec<Bytes> =
-            std::iter::from_fn(|| socket.connection.poll()).take(FRAMES_MAX).collect();
+        if let Some(frames) = poll_frames(&mut socket.connection) {
+            pieces.push(Piece::Owned(frames));
+        }
         let is_last = socket.connection.is_done();
-        match frames.len() {
-            0 => {}
-            1 => pieces.extend(frames.into_iter().map(Piece::Owned)),
-            // Small ones, mostly: a copy costs less than to name each to the kernel.
-            _ => pieces.push(Piece::Owned(Bytes::from(frames.concat()))),
+        if !pieces.is_empty() {
+            socket.sent_at = Some(cx.now());
         }
         if pieces.is_empty() && !connection.has_records() {
             if is_last {
@@ -298,4 +325,19 @@ impl Node {
         }
         self.session_ended(cx, token);
     }
+}
+
+/// The next frames, as one run of bytes.
+fn poll_frames(connection: &mut ws::Connection<Bytes>) -> Option<Bytes> {
+    let first = connection.poll()?;
+    let Some(second) = connection.poll() else { return Some(first) };
+    // Small ones, mostly: a copy costs less than to name each to the kernel.
+    let mut frames = Vec::with_capacity(2 * (first.len() + second.len()));
+    frames.extend_from_slice(&first);
+    frames.extend_from_slice(&second);
+    for _ in 2..FRAMES_MAX {
+        let Some(next) = connection.poll() else { break };
+        frames.extend_from_slice(&next);
+    }
+    Some(Bytes::from(frames))
 }

@@ -309,6 +309,15 @@ impl<B: AsRef<[u8]> + From<Vec<u8>>> Connection<B> {
         Some(B::from(out))
     }
 
+    /// Whether [`poll`](Connection::poll) has something.
+    pub fn has_output(&self) -> bool {
+        match self.closing {
+            Closing::Open => !self.queue.is_empty() || !self.pongs.is_empty() || self.is_ping_due,
+            Closing::Queued(..) => true,
+            Closing::Sent(_) | Closing::Done => false,
+        }
+    }
+
     /// Whether all is said: send what was polled, then close the transport.
     pub fn is_done(&self) -> bool {
         matches!(self.closing, Closing::Done)
