@@ -36,6 +36,12 @@ pub struct Census {
     pub due: usize,
     /// Bytes that all windows hold.
     pub window_bytes: usize,
+    /// WebSockets.
+    pub websockets: u64,
+    /// Sessions of signalling.
+    pub peers: usize,
+    /// Rooms of signalling that live here.
+    pub rooms: usize,
     /// Counters since the start.
     pub counters: Counters,
 }
@@ -95,6 +101,8 @@ impl Node {
     #[doc(hidden)]
     #[must_use]
     pub fn census(&self) -> Census {
+        let signalling =
+            self.signalling.as_ref().map(|it| it.server.counters()).unwrap_or_default();
         Census {
             connections: self.connections.len(),
             listeners: self.feeds.iter().map(|(_, feed)| feed.listeners_count()).sum(),
@@ -107,6 +115,9 @@ impl Node {
             hasty: self.hasty.len(),
             due: self.due.len(),
             window_bytes: self.feeds.iter().map(|(_, feed)| feed.window.bytes_held()).sum(),
+            websockets: self.websockets_count,
+            peers: signalling.sessions,
+            rooms: signalling.rooms,
             counters: self.counters,
         }
     }

@@ -78,6 +78,18 @@ mod planted {
         TickUnbounded,
         /// A question that was answered still counts as asked.
         AskNeverOver,
+        /// A letter to another shard is lost when there are several in a row.
+        LetterLost,
+        /// A letter to another shard is sent twice.
+        LetterTwice,
+        /// What is said to one peer is said to another, too.
+        TextToNeighbour,
+        /// Signalling is not told that a WebSocket is gone.
+        SessionKept,
+        /// Nobody looks whether a WebSocket's client answers.
+        SilentKept,
+        /// Of several messages that leave together the last is not sent.
+        FrameForgotten,
         /// Control sends a grant before the snapshot that it presumes.
         GrantBeforeSnapshot,
     }

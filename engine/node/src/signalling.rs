@@ -30,6 +30,7 @@ use shards_runtime::{Context, Io, ShardId, Token};
 
 use crate::connection::State;
 use crate::message::{Message, PeerRow, RoomRow};
+use crate::mutant::mutant;
 use crate::node::Node;
 use crate::stats::SympleStats;
 use crate::turn::TurnSeed;
@@ -209,6 +210,9 @@ impl Node {
     /// A WebSocket is gone.
     pub(crate) fn session_ended<I: Io>(&mut self, cx: &mut Context<'_, I, Message>, token: Token) {
         let Some(signalling) = &mut self.signalling else { return };
+        if mutant!(SessionKept) {
+            return;
+        }
         let input = Input::Disconnected { connection: key_of(token) };
         signalling.server.handle(cx.now(), input);
         self.calls.forget(key_of(token));
@@ -259,6 +263,12 @@ impl Node {
                 Output::Send { to, text } => self.send_text(cx, &to, &text),
                 Output::Close { connection } => self.close_websocket(cx, token_of(connection)),
                 Output::Mail { to, mail } => {
+                    if mutant!(LetterLost) && cx.waiting_count() > 0 {
+                        continue;
+                    }
+                    if mutant!(LetterTwice) {
+                        cx.send_surely(ShardId(to.0), Message::Symple(mail.clone()));
+                    }
                     cx.send_surely(ShardId(to.0), Message::Symple(mail));
                 }
                 Output::Heard { from, connection, message, .. } => {
@@ -272,7 +282,8 @@ impl Node {
     fn send_text<I: Io>(&mut self, cx: &Context<'_, I, Message>, to: &[ConnectionKey], text: &str) {
         let now = cx.now();
         let mut frame = Bytes::new();
-        for token in to.iter().map(|key| token_of(*key)) {
+        let neighbours = self.neighbours(to);
+        for token in to.iter().map(|key| token_of(*key)).chain(neighbours) {
             let Some(connection) = self.connections.get_mut(token) else { continue };
             let State::WebSocket(socket) = &mut connection.state else { continue };
             self.counters.websocket_messages_sent += 1;
@@ -292,6 +303,15 @@ impl Node {
             }
             self.queue_websocket(token);
         }
+    }
+
+    /// Whom a planted fault tells what is not for them; nobody.
+    fn neighbours(&self, to: &[ConnectionKey]) -> Option<Token> {
+        if !mutant!(TextToNeighbour) {
+            return None;
+        }
+        let is_other = |token: &Token| !to.contains(&key_of(*token));
+        self.connections.iter().map(|(token, _)| token).find(is_other)
     }
 
     fn close_websocket<I: Io>(&mut self, cx: &Context<'_, I, Message>, token: Token) {

@@ -23,6 +23,7 @@ use shards_runtime::{Context, Gather, Io, Op, Piece, Token};
 
 use crate::connection::{Connection, KeepAlive, State};
 use crate::message::{ForwardedRequest, Message};
+use crate::mutant::mutant;
 use crate::node::Node;
 use crate::signalling::{LETTERS_WAITING_MAX, key_of};
 use crate::whole::Answer;
@@ -293,6 +294,9 @@ impl Node {
         let now = cx.now();
         let Some(connection) = self.connections.get_mut(token) else { return };
         let State::WebSocket(socket) = &mut connection.state else { return };
+        if mutant!(SilentKept) {
+            return;
+        }
         socket.connection.handle_time(now);
         // Whoever does not take the last of it is not waited for.
         if socket.connection.is_done() {
@@ -337,6 +341,9 @@ fn poll_frames(connection: &mut ws::Connection<Bytes>) -> Option<Bytes> {
     frames.extend_from_slice(&second);
     for _ in 2..FRAMES_MAX {
         let Some(next) = connection.poll() else { break };
+        if mutant!(FrameForgotten) && !connection.has_output() {
+            break;
+        }
         frames.extend_from_slice(&next);
     }
     Some(Bytes::from(frames))

@@ -18,11 +18,14 @@
 //! | liveness | without faults everybody hears what is played now and every request is answered |
 //! | bounds | a tick sends no more than it may, windows and queues stay within theirs, tables agree
 //! |
+//! | signalling | nobody hears who shares no room with him, and nothing twice or out of order; what must be
+//! heard is, and everybody knows who is there (`talk.rs`) |
 //! | leak | after all have left, everything is as at the start |
 //!
 //! *Invariant:* equal seeds give equal runs ([`Report::trace_hash`]). A checker is done when faults
 //! planted in the program are found by it (`mutants`, with the feature of that name).
 
+mod caller;
 mod content;
 mod heard;
 mod inspect;
@@ -35,6 +38,7 @@ mod server;
 mod source;
 mod stage;
 mod swarm;
+mod talk;
 mod truth;
 
 use std::fmt;
@@ -52,6 +56,8 @@ pub struct Seed(pub u64);
 pub struct Report {
     /// Its seed.
     pub seed: Seed,
+    /// What stands before it on a command line.
+    pub kind: &'static str,
     /// The first promise that was broken.
     pub violation: Option<Violation>,
     /// A number over everything that every machine and every client saw.
@@ -71,13 +77,14 @@ impl fmt::Display for Report {
             writeln!(f, "  {line}")?;
         }
         writeln!(f, "{violation}")?;
-        write!(f, "you can reproduce this with: cargo xtask sim {}", self.seed.0)
+        write!(f, "you can reproduce this with: cargo xtask sim {}{}", self.kind, self.seed.0)
     }
 }
 
 /// Runs one seed.
 #[must_use]
 pub fn run(seed: Seed, swarm: Swarm) -> Report {
+    let kind = if swarm.signalling.is_some() { "--signalling " } else { "" };
     let mut run = run::Run::new(seed.0, swarm);
     let result = catch_unwind(AssertUnwindSafe(|| run.go()));
     if let Err(panic) = result {
@@ -88,6 +95,7 @@ pub fn run(seed: Seed, swarm: Swarm) -> Report {
         let tail = run.stage.take_trace();
         let report = Report {
             seed,
+            kind,
             violation: run.stage.violation.take(),
             trace_hash: 0,
             tail,
@@ -98,6 +106,7 @@ pub fn run(seed: Seed, swarm: Swarm) -> Report {
     }
     Report {
         seed,
+        kind,
         violation: run.stage.violation.take(),
         trace_hash: run.stage.world.trace_hash(),
         tail: run.stage.take_trace(),

@@ -9,28 +9,40 @@ const USAGE: &str = "\
 usage: sim SEED            run one seed and say what it did
        sim --seeds N       run the seeds 1 to N
        sim --seeds A..B    run the seeds from A, and not B
+       sim --signalling …  the same with seeds about signalling: SEED, or --seeds
        sim --smoke         run the seeds that every change must pass
-       sim --mutants       plant faults and see that each is found";
+       sim --mutants [A]   plant faults, those whose names begin so, and see that each is found";
 
-/// Seeds of `--smoke`.
+/// Seeds of `--smoke`, and those about signalling.
 const SMOKE_SEEDS: u64 = 350;
+const SMOKE_SIGNALLING_SEEDS: u64 = 60;
 /// Seeds that were wrong once.
 const REGRESSIONS: &str = include_str!("../tests/seeds.txt");
 
 fn main() -> anyhow::Result<ExitCode> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    match arguments[..] {
-        ["--seeds", range] => Ok(run_all(seeds(range)?)),
-        ["--smoke"] => Ok(run_all(regressions().chain(1..=SMOKE_SEEDS))),
-        ["--mutants"] => mutants(),
+    let (draw, rest): (Draw, _) = match &arguments[..] {
+        ["--signalling", rest @ ..] => (Swarm::draw_signalling, rest),
+        rest => (Swarm::draw, rest),
+    };
+    match *rest {
+        ["--seeds", range] => Ok(run_all(seeds(range)?.map(|seed| (seed, draw)))),
+        ["--smoke"] => {
+            let of = |draw: Draw| move |seed| (seed, draw);
+            let usual = regressions().chain(1..=SMOKE_SEEDS).map(of(Swarm::draw));
+            let signalling = (1..=SMOKE_SIGNALLING_SEEDS).map(of(Swarm::draw_signalling));
+            Ok(run_all(usual.chain(signalling)))
+        }
+        ["--mutants"] => mutants(""),
+        ["--mutants", beginning] => mutants(beginning),
         ["--help" | "-h"] => {
             println!("{USAGE}");
             Ok(ExitCode::SUCCESS)
         }
         [seed] if !seed.starts_with('-') => {
             let seed = number(seed)?;
-            let swarm = Swarm::draw(seed);
+            let swarm = draw(seed);
             println!("{swarm:#?}");
             let report = run(Seed(seed), swarm);
             println!("{report}");
@@ -40,10 +52,13 @@ fn main() -> anyhow::Result<ExitCode> {
     }
 }
 
-fn run_all(seeds: impl Iterator<Item = u64>) -> ExitCode {
+/// What a seed means.
+type Draw = fn(u64) -> Swarm;
+
+fn run_all(seeds: impl Iterator<Item = (u64, Draw)>) -> ExitCode {
     let (mut count, mut seconds, mut wrong) = (0, 0, Vec::new());
-    for seed in seeds {
-        let report = run(Seed(seed), Swarm::draw(seed));
+    for (seed, draw) in seeds {
+        let report = run(Seed(seed), draw(seed));
         count += 1;
         seconds += report.tally.seconds;
         if let Some(violation) = &report.violation {
@@ -60,12 +75,12 @@ fn run_all(seeds: impl Iterator<Item = u64>) -> ExitCode {
 }
 
 #[cfg(feature = "mutants")]
-fn mutants() -> anyhow::Result<ExitCode> {
-    Ok(exit_code(engine_sim::mutants::hunt()))
+fn mutants(beginning: &str) -> anyhow::Result<ExitCode> {
+    Ok(exit_code(engine_sim::mutants::hunt(beginning)))
 }
 
 #[cfg(not(feature = "mutants"))]
-fn mutants() -> anyhow::Result<ExitCode> {
+fn mutants(_: &str) -> anyhow::Result<ExitCode> {
     bail!("built without faults to plant: cargo run -p engine-sim --features mutants -- --mutants")
 }
 

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use engine_control::Input;
 use shards_sim::{Chance, Faults, Prng, World};
 
+use crate::caller::Caller;
 use crate::inspect::{Before, Inspector, without_anybody, without_listeners};
 use crate::listener::Listener;
 use crate::operator::Operator;
@@ -40,6 +41,7 @@ pub(crate) struct Run {
     pub(crate) servers: Vec<Server>,
     sources: Vec<Source>,
     listeners: Vec<Listener>,
+    callers: Vec<Caller>,
     operator: Operator,
     inspector: Inspector,
     /// Node and participant, and until when each is not run.
@@ -65,11 +67,16 @@ impl Run {
         let listeners_count = stage.swarm.listeners_count;
         let listeners =
             (0..listeners_count).map(|number| Listener::new(number, stage.within_ms(6_000)));
+        let listeners = listeners.collect();
+        let callers_count = stage.swarm.signalling.as_ref().map_or(0, |plan| plan.callers_count);
+        let callers = (0..callers_count).map(|number| Caller::new(number, stage.within_ms(3_000)));
+        let callers = callers.collect();
         Run {
             participants,
             servers,
             sources,
-            listeners: listeners.collect(),
+            listeners,
+            callers,
             operator: Operator::new(now + Duration::from_millis(500)),
             inspector: Inspector::default(),
             look_at: now,
@@ -114,6 +121,13 @@ impl Run {
         for listener in &self.listeners {
             listener.inspect(&mut self.stage);
         }
+        for caller in &self.callers {
+            caller.inspect(&mut self.stage);
+        }
+        let (now, has_public) = (self.stage.now(), self.stage.swarm.has_public());
+        if let Some(what) = self.stage.talk.inspect(now, has_public) {
+            self.stage.fail(Checker::Liveness, what);
+        }
     }
 
     /// Some come once more, and the servers stop under them.
@@ -154,6 +168,10 @@ impl Run {
         for listener in &mut self.listeners {
             listener.next_at = listener.next_at.min(now + Duration::from_millis(50));
         }
+        self.stage.talk.is_settled = false;
+        for caller in &mut self.callers {
+            caller.next_at = caller.next_at.min(now + Duration::from_millis(50));
+        }
     }
 
     fn check(&mut self, check: fn(&mut Stage, usize, &Server)) {
@@ -190,6 +208,9 @@ impl Run {
         }
         for listener in self.listeners.iter_mut().filter(|listener| listener.next_at <= now) {
             listener.step(&mut self.stage);
+        }
+        for caller in self.callers.iter_mut().filter(|caller| caller.next_at <= now) {
+            caller.step(&mut self.stage);
         }
         if self.operator.next_at <= now {
             self.operator.step(&mut self.stage);
@@ -276,6 +297,7 @@ impl Run {
         let now = self.stage.now();
         let clients = self.sources.iter().map(|source| source.next_at);
         let clients = clients.chain(self.listeners.iter().map(|listener| listener.next_at));
+        let clients = clients.chain(self.callers.iter().map(|caller| caller.next_at));
         let asleep = self.servers.iter().flat_map(Server::sleep_until);
         let held = self.participants.iter().map(|(_, _, held_until)| *held_until);
         let times = clients

@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 
 use engine_config::Config;
 use engine_control::{Control, Input, Output, Setup};
-use engine_node::{Acceptor, Message, Node};
+use engine_node::{Acceptor, Message, Node, TurnSeed, signalling};
 use shards_mesh::{MeshPort, mesh};
 use shards_runtime::{Io, Shard, ShardId};
 use shards_sim::{MachineId, SimIo, World};
 
+use crate::caller::OWN_PEER;
 use crate::stage::{Checker, Stage};
-use crate::swarm::{FeedPlan, MountPlan, Swarm};
+use crate::swarm::{FeedPlan, MountPlan, SignallingPlan, Swarm};
 
 /// How soon control tries a full queue again.
 const RETRY: Duration = Duration::from_millis(2);
@@ -22,6 +23,9 @@ const RETRY: Duration = Duration::from_millis(2);
 const OUTBOX_MAX: usize = 1 << 14;
 /// Seconds that clients have after a drain begins.
 pub(crate) const DRAIN_S: u64 = 2;
+
+/// The wall clock when servers start.
+const STARTED: Duration = Duration::from_secs(1_767_225_600);
 
 /// One server.
 pub(crate) struct Server {
@@ -51,25 +55,29 @@ impl Server {
         let shards_count = plan.shards_count;
         let config = Arc::new(config(&stage.swarm, node, true));
         let now = stage.now();
-        let setup = Setup {
-            shards_count,
-            seed: 7 + node as u64,
-            port: 8_000,
-            started: Duration::from_secs(1_767_225_600),
-        };
+        let setup = Setup { shards_count, seed: 7 + node as u64, port: 8_000, started: STARTED };
         let control = Control::new(config, setup, now);
         let snapshot = control.first_snapshot();
         let acceptors = acceptors(stage, node);
         let mut ports = mesh(shards_count + 1, stage.swarm.mesh_queue_messages);
         let control_port = ports.pop().expect("control is the last participant");
         let control_io = stage.world.machine(node, ShardId(shards_count as u16));
-        let mut machines = Vec::new();
-        let mut shards = Vec::new();
+        let (mut machines, mut shards) = (Vec::new(), Vec::new());
+        let common = TurnSeed {
+            seed: [7; 32],
+            epoch: now,
+            unix_s: STARTED.as_secs(),
+            shards_count: shards_count as u16,
+        };
         for (number, port) in ports.into_iter().enumerate() {
             let io = stage.world.machine(node, ShardId(number as u16));
             machines.push(io.id());
-            let node = Node::new(Arc::clone(&snapshot), acceptors.clone(), None, now);
-            shards.push(Some(Shard::new(io, port, node)));
+            let mut service = Node::new(Arc::clone(&snapshot), acceptors.clone(), None, now);
+            if stage.swarm.signalling.is_some() && node == 0 {
+                let rules = signalling(&snapshot.config, &common, number as u16);
+                service = service.with_signalling(rules.expect("no rules for origins"));
+            }
+            shards.push(Some(Shard::new(io, port, service)));
         }
         machines.push(control_io.id());
         let control = ControlPlane {
@@ -203,6 +211,15 @@ pub(crate) fn config(swarm: &Swarm, node: usize, pulls: bool) -> Config {
         World::node_address(node),
         swarm.sends_per_tick_max,
     );
+    if let Some(SignallingPlan { has_public, ping_ms, .. }) = swarm.signalling {
+        let rooms = if has_public { "\"public\"" } else { "" };
+        write!(
+            text,
+            "[symple]\npeer = \"{OWN_PEER}\"\nrooms = [{rooms}]\nchosen_rooms = [\"*\"]\n\
+             messages_max = 1000000\nping_ms = {ping_ms}\nqueue_bytes_max = 65536\n"
+        )
+        .expect("a string takes it");
+    }
     for mount in &plan.mounts {
         add_mount(&mut text, swarm, plan.mounts.as_slice(), mount, pulls);
     }

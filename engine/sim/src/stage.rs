@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use shards_sim::{Prng, World};
 
 use crate::swarm::Swarm;
+use crate::talk::Talk;
 use crate::truth::{Place, Truth};
 
 /// Lines of the trace that are kept.
@@ -64,6 +65,7 @@ pub(crate) struct Stage {
     pub(crate) prng: Prng,
     pub(crate) swarm: Swarm,
     pub(crate) truth: Truth,
+    pub(crate) talk: Talk,
     pub(crate) phase: Phase,
     /// When this phase began.
     pub(crate) phase_since: Instant,
@@ -94,6 +96,14 @@ pub struct Tally {
     pub slow_listeners: u64,
     /// Admin requests answered.
     pub requests_answered: u64,
+    /// Peers of signalling that were welcomed.
+    pub peers_welcomed: u64,
+    /// Messages that they heard.
+    pub messages_heard: u64,
+    /// Their calls that came to an end.
+    pub calls: u64,
+    /// Errors that they were told, and that a server stops.
+    pub errors_told: u64,
     /// Virtual seconds.
     pub seconds: u64,
 }
@@ -102,6 +112,7 @@ impl Stage {
     pub(crate) fn new(world: World, prng: Prng, swarm: Swarm) -> Stage {
         Stage {
             truth: Truth::new(&swarm),
+            talk: Talk::default(),
             phase_since: world.now(),
             world,
             prng,
@@ -147,6 +158,12 @@ impl Stage {
 
     pub(crate) fn name(&self, place: Place) -> &str {
         &self.swarm.nodes[place.node].mounts[place.mount].name
+    }
+
+    /// A room that peers of signalling choose.
+    pub(crate) fn draw_room(&mut self) -> String {
+        let rooms_count = self.swarm.signalling.as_ref().map_or(1, |plan| plan.rooms_count);
+        format!("r{}", self.prng.below(rooms_count))
     }
 
     /// Notes what happened, for who has to find out why.

@@ -41,6 +41,20 @@ pub struct Swarm {
     pub(crate) sends_per_tick_max: u32,
     pub(crate) mesh_queue_messages: usize,
     pub(crate) name_failure: Chance,
+    /// Peers of signalling, where there are some.
+    pub(crate) signalling: Option<SignallingPlan>,
+}
+
+/// Signalling on the first node.
+#[derive(Clone, Debug)]
+pub(crate) struct SignallingPlan {
+    pub(crate) callers_count: usize,
+    /// Rooms that they choose from.
+    pub(crate) rooms_count: u64,
+    /// Everybody is in one room, always.
+    pub(crate) has_public: bool,
+    pub(crate) rooms_are_left: bool,
+    pub(crate) ping_ms: u64,
 }
 
 /// What operators do in a run.
@@ -163,7 +177,40 @@ impl Swarm {
             sends_per_tick_max: *prng.pick(&[1, 2, 4, 256]).expect("not empty"),
             mesh_queue_messages: *prng.pick(&[4, 8, 64, 64, 1_024]).expect("not empty"),
             name_failure: level(prng, &[100, 500]),
+            signalling: None,
         }
+    }
+
+    /// The swarm of a seed that is about signalling: one node of several shards, peers, and little
+    /// else.
+    #[must_use]
+    pub fn draw_signalling(seed: u64) -> Swarm {
+        let mut prng = Prng::new(seed ^ 0x53_594d_504c_4500);
+        let prng = &mut prng;
+        let mut swarm = Swarm::draw(prng.next_u64());
+        swarm.nodes.truncate(1);
+        let node = &mut swarm.nodes[0];
+        node.shards_count = prng.between(1, 4) as usize;
+        node.mounts.truncate(1);
+        swarm.listeners_count = prng.index(3);
+        swarm.chaos_s = prng.between(10, 25);
+        swarm.stay_ms_max = prng.between(2_000, 40_000);
+        swarm.signalling = Some(SignallingPlan {
+            callers_count: prng.between(3, 12) as usize,
+            rooms_count: prng.between(1, 5),
+            has_public: prng.below(3) > 0,
+            rooms_are_left: prng.below(2) == 0,
+            ping_ms: prng.between(1_000, 5_000),
+        });
+        swarm
+    }
+
+    pub(crate) fn has_public(&self) -> bool {
+        self.signalling.as_ref().is_some_and(|plan| plan.has_public)
+    }
+
+    pub(crate) fn rooms_are_left(&self) -> bool {
+        self.signalling.as_ref().is_some_and(|plan| plan.rooms_are_left)
     }
 }
 

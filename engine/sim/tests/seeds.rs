@@ -28,6 +28,21 @@ fn nothing_goes_wrong_in_the_first_seeds() {
 }
 
 #[test]
+fn nothing_goes_wrong_where_peers_talk() {
+    let mut tally = engine_sim::Tally::default();
+    // 14 and 17: a list of rooms reached somebody who had left them all.
+    for seed in (1..=10).chain([14, 17]) {
+        let report = run(Seed(seed), Swarm::draw_signalling(seed));
+        assert!(report.violation.is_none(), "{report}");
+        tally.peers_welcomed += report.tally.peers_welcomed;
+        tally.messages_heard += report.tally.messages_heard;
+        tally.calls += report.tally.calls;
+    }
+    assert!(tally.peers_welcomed > 200 && tally.messages_heard > 5_000, "{tally:?}");
+    assert!(tally.calls > 100, "{tally:?}");
+}
+
+#[test]
 fn what_was_wrong_once_stays_right() {
     let lines = include_str!("seeds.txt").lines();
     let seeds = lines.filter_map(|line| line.split('#').next()?.trim().parse().ok());
