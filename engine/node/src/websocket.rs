@@ -10,8 +10,8 @@
 //! * What waits for a client that does not read is bounded; beyond it the client is closed.
 //! * A shard sends to at most `limits.sends_per_tick_max` WebSockets in a tick; the rest is due in
 //!   the next.
-//! * Whoever was sent to a moment ago is sent to again after `symple.gather_us`: a send costs nearly
-//!   the same however many messages it carries, and they often come several at once.
+//! * Whoever was sent to a moment ago is sent to again after `symple.gather_us`: a send costs
+//!   nearly the same however many messages it carries, and they often come several at once.
 
 use std::time::{Duration, Instant};
 

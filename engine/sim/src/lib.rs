@@ -18,8 +18,8 @@
 //! | liveness | without faults everybody hears what is played now and every request is answered |
 //! | bounds | a tick sends no more than it may, windows and queues stay within theirs, tables agree
 //! |
-//! | signalling | nobody hears who shares no room with him, and nothing twice or out of order; what must be
-//! heard is, and everybody knows who is there (`talk.rs`) |
+//! | talk | nothing reaches who shares no room with its sender, nor twice or out of order; what
+//! must be heard is, and everybody knows who is there (`talk.rs`) |
 //! | leak | after all have left, everything is as at the start |
 //!
 //! *Invariant:* equal seeds give equal runs ([`Report::trace_hash`]). A checker is done when faults
