@@ -53,6 +53,7 @@ replay![
     framing_wav,
     framing_matroska,
     framing_plain,
+    framing_opus,
     media_link,
     media_payload,
     stun_message,

@@ -39,6 +39,8 @@
 //!   [`Limits::header_bytes_max`] twice over, and 64 KiB.
 //! * **Same inputs, same outputs.** Ogg serials come from the seed.
 //!
+//! [`opus`] makes pages of packets, and packets of pages, for sound that is not only framed.
+//!
 //! # What it leaves out
 //!
 //! Decoding. Titles inside MP3 (ID3) and Matroska. Files that end: sizes and checksums of a whole
@@ -55,6 +57,7 @@ mod frames;
 mod matroska;
 mod mpeg;
 mod ogg;
+pub mod opus;
 mod output;
 mod sniff;
 mod wav;

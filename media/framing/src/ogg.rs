@@ -16,7 +16,7 @@
 //! Invariants: no media without all of its link's headers; no headers without media; a page is
 //! believed by its checksum only; a sync page begins with a packet (of Theora: with a keyframe).
 
-mod page;
+pub(crate) mod page;
 mod stream;
 mod timeline;
 

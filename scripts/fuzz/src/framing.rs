@@ -1,5 +1,6 @@
 //! Framing: a source's bytes, said to be in each format.
 
+use media_framing::opus::{self, Heard as OpusHeard};
 use media_framing::{Format, Framer, Limits, Unit};
 
 use super::{pieces, same_for_all_cuts};
@@ -37,6 +38,36 @@ pub fn matroska(data: &[u8]) {
 /// Anything else.
 pub fn plain(data: &[u8]) {
     frame(Format::Plain, data);
+}
+
+/// Opus into Ogg and back: the input is read as pages, and cut into packets that are written.
+pub fn opus(data: &[u8]) {
+    let packets = |pages: &[u8]| {
+        let (mut packets, mut reader) = (0, opus::Reader::new());
+        reader.push(pages, &mut |heard| {
+            if let OpusHeard::Packet { bytes, samples } = heard {
+                assert_eq!(opus::samples(bytes), Ok(samples));
+                packets += 1;
+            }
+        });
+        (packets, reader.counters())
+    };
+    packets(data);
+    let (mut writer, mut pages) = (opus::Writer::new(opus::WriterConfig::default()), Vec::new());
+    let mut timestamp = 0_u64;
+    let mut rest = data;
+    // Each packet behind two bytes: its length, and how far it is from the one before.
+    while let [length, step, after @ ..] = rest {
+        let (packet, after) = after.split_at(after.len().min(usize::from(*length)));
+        timestamp = timestamp.wrapping_add(u64::from(*step) * 120);
+        writer.push(timestamp, packet, &mut pages);
+        rest = after;
+    }
+    writer.finish(&mut pages);
+    let written = writer.counters();
+    let (heard, read) = packets(&pages);
+    assert_eq!(heard, written.packets + written.fillers);
+    assert_eq!(read.dropped, 0);
 }
 
 /// What a listener and a late joiner would get.

@@ -44,6 +44,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "framing_wav", run: framing::wav },
     Target { name: "framing_matroska", run: framing::matroska },
     Target { name: "framing_plain", run: framing::plain },
+    Target { name: "framing_opus", run: framing::opus },
     Target { name: "media_link", run: media::link },
     Target { name: "media_payload", run: media::payload },
     Target { name: "stun_message", run: turn::message },

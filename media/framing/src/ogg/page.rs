@@ -10,18 +10,18 @@
 use crate::bits::{find_marker, le32, le64};
 use crate::checksum;
 
-const MAGIC: &[u8] = b"OggS";
-const HEADER_BYTES: usize = 27;
+pub(crate) const MAGIC: &[u8] = b"OggS";
+pub(crate) const HEADER_BYTES: usize = 27;
 
 /// A page whose checksum is right.
-pub(super) struct Page<'a> {
+pub(crate) struct Page<'a> {
     pub bytes: &'a [u8],
     lacing: &'a [u8],
     body: &'a [u8],
 }
 
 /// What stands at the beginning of some bytes.
-pub(super) enum Found<'a> {
+pub(crate) enum Found<'a> {
     Wait,
     /// So many bytes belong to no page.
     Garbage(usize),
@@ -29,7 +29,7 @@ pub(super) enum Found<'a> {
 }
 
 /// The part of a packet that lies in a page.
-pub(super) struct Segment<'a> {
+pub(crate) struct Segment<'a> {
     pub bytes: &'a [u8],
     /// The packet ends here.
     pub ends: bool,
@@ -38,7 +38,7 @@ pub(super) struct Segment<'a> {
 /// Finds pages. What is spent on checksums that turn out wrong is bounded by what comes in, so
 /// nobody makes us sum up 64 KiB for each 27 bytes.
 #[derive(Debug)]
-pub(super) struct Finder {
+pub(crate) struct Finder {
     /// Bytes that may yet be summed up in vain.
     vain_bytes_left: usize,
 }
@@ -115,6 +115,7 @@ impl<'a> Page<'a> {
         le32(self.bytes, 14)
     }
 
+    /// Counted within its logical stream.
     pub fn sequence(&self) -> u32 {
         le32(self.bytes, 18)
     }
@@ -158,7 +159,7 @@ impl<'a> Page<'a> {
 }
 
 /// The checksum is taken with its own field as zeros.
-fn checksum_of(page: &[u8]) -> u32 {
+pub(crate) fn checksum_of(page: &[u8]) -> u32 {
     let sum = checksum::ogg(0, &page[..22]);
     let sum = checksum::ogg(sum, &[0; 4]);
     checksum::ogg(sum, &page[26..])

@@ -10,6 +10,7 @@
 
 use super::page::Page;
 use crate::bits::le32;
+use crate::opus::samples_at_most;
 
 /// What is taken off the granules of a logical stream.
 #[derive(Debug, Default)]
@@ -65,43 +66,11 @@ impl Pace {
     fn samples_max(self, page: &Page<'_>) -> Option<u64> {
         let ended = page.segments().filter(|segment| segment.ends);
         match self {
-            Pace::Opus => Some(ended.map(|segment| u64::from(opus_samples(segment.bytes))).sum()),
+            Pace::Opus => {
+                Some(ended.map(|segment| u64::from(samples_at_most(segment.bytes))).sum())
+            }
             Pace::AtMost(samples) => Some(ended.count() as u64 * u64::from(samples)),
             Pace::Unknown => None,
         }
-    }
-}
-
-/// The samples of an Opus packet at 48 kHz (RFC 6716 §3.1 and §3.2), at most 120 ms. Of a packet
-/// whose beginning lies on an earlier page only the bound is known.
-fn opus_samples(packet: &[u8]) -> u32 {
-    let Some(toc) = packet.first() else { return 0 };
-    let frame = match toc >> 3 {
-        config @ 0..=11 => [480, 960, 1920, 2880][usize::from(config & 3)],
-        config @ 12..=15 => [480, 960][usize::from(config & 1)],
-        config => [120, 240, 480, 960][usize::from(config & 3)],
-    };
-    let frames = match toc & 3 {
-        0 => 1,
-        1 | 2 => 2,
-        _ => packet.get(1).map_or(1, |count| u32::from(count & 0x3f)),
-    };
-    (frame * frames).min(OPUS_SAMPLES_MAX)
-}
-
-const OPUS_SAMPLES_MAX: u32 = 5_760;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn opus_packets_tell_their_length() {
-        assert_eq!(opus_samples(&[]), 0);
-        assert_eq!(opus_samples(&[31 << 3]), 960, "CELT, 20 ms, one frame");
-        assert_eq!(opus_samples(&[3 << 3 | 1]), 5_760, "SILK, 60 ms, two frames");
-        assert_eq!(opus_samples(&[13 << 3 | 2]), 1_920, "hybrid, 20 ms, two frames");
-        assert_eq!(opus_samples(&[28 << 3 | 3, 5]), 600, "CELT, 2.5 ms, five frames");
-        assert_eq!(opus_samples(&[11 << 3 | 3, 63]), OPUS_SAMPLES_MAX, "a lie is bounded");
     }
 }
