@@ -31,12 +31,14 @@ mod av1;
 mod depacketize;
 mod h264;
 mod opus;
+mod pacer;
 mod packetize;
 mod reorder;
 mod vp8;
 mod vp9;
 
 pub use depacketize::{Counters, Depacketizer, Limits, Output, RtpPacket, Unit};
+pub use pacer::{Paced, Pacer};
 pub use packetize::Packetizer;
 
 /// How a track is coded.
