@@ -144,6 +144,13 @@ impl Config {
         })
     }
 
+    /// What a source of a mount has to show: the mount's own password, or the server's.
+    pub fn source_password(&self, mount: &str) -> Option<&Secret> {
+        let configured = self.mounts.iter().find(|settings| settings.name == mount);
+        let of_mount = configured.unwrap_or(&self.mount_defaults).password.as_ref();
+        of_mount.or(self.credentials.source_password.as_ref())
+    }
+
     /// The settings of any stream: as configured, or the defaults under that name.
     pub fn stream_named(&self, name: &str) -> Stream {
         let configured = self.streams.iter().find(|stream| stream.name == name);

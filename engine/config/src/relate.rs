@@ -126,8 +126,16 @@ fn rtc(config: &Config, faults: &mut Vec<(Spot, String)>) {
     if let Some(taken) = rtc.listen.iter().find(|it| config.turn.listen.contains(it)) {
         faults.push(((Rtc::NAME, 0, "listen"), format!("{taken} is already taken by turn.listen")));
     }
-    let mut seen = BTreeSet::new();
+    let (mut seen, mut fed) = (BTreeSet::new(), BTreeSet::new());
     for (index, stream) in config.streams.iter().enumerate() {
+        if let Some(mount) = stream.to_mount.as_ref().filter(|mount| !fed.insert(*mount)) {
+            let message = format!("{mount:?} is already fed by another stream");
+            faults.push(((Stream::NAME, index, "to_mount"), message));
+        }
+        if stream.to_mount.is_some() && stream.from_mount.is_some() {
+            let message = "a stream with to_mount has a publisher of its own".to_owned();
+            faults.push(((Stream::NAME, index, "from_mount"), message));
+        }
         if !stream.name.is_empty() && !seen.insert(&stream.name) {
             let message = format!("{:?} is already another stream's", stream.name);
             faults.push(((Stream::NAME, index, "name"), message));

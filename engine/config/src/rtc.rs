@@ -91,6 +91,17 @@ keys! {
         successor: Option<String> = None, own(), example("\"pause\""),
             check(|stream| stream.successor.as_deref().map_or(Ok(()), stream_name));
 
+        /// The mount that its sound feeds, as Ogg/Opus, while somebody publishes it. Publishing takes
+        /// what a source of the mount would have to show: its password as the token, or
+        /// `publish_token` of this stream, or one of `auth.tokens`.
+        to_mount: Option<String> = None, own(), example("\"/live.opus\""),
+            check(|stream| check::mount_path_if_set(&stream.to_mount));
+
+        /// The mount of Ogg/Opus that is heard on this stream, with its fallbacks. Nobody else
+        /// publishes it then.
+        from_mount: Option<String> = None, own(), example("\"/live.opus\""),
+            check(|stream| check::mount_path_if_set(&stream.from_mount));
+
         /// Viewers at most on each shard. Then: 503. Not set: only `rtc.sessions_per_shard_max`
         /// counts.
         viewers_per_shard_max: Option<usize> = None, own(), within(1, 1_000_000), example("1000");

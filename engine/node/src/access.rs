@@ -35,9 +35,7 @@ pub(crate) fn verify_source(
 
 /// As [`verify_source`], for a source whose dialect knows a password only.
 pub(crate) fn verify_password(snapshot: &Snapshot, mount: &str, given: &str) -> Verification {
-    let of_mount = settings_of(snapshot, mount).password.as_ref();
-    let password = of_mount.or(snapshot.config.credentials.source_password.as_ref());
-    match password {
+    match snapshot.config.source_password(mount) {
         Some(password) if same(password.expose(), given) => Verification::Good,
         _ => Verification::Wrong,
     }

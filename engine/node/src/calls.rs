@@ -26,6 +26,7 @@ use shards_runtime::{Context, Io};
 
 use crate::message::Message;
 use crate::node::Node;
+use crate::rtc::MOUNT_IN_USE;
 use crate::signalling::token_of;
 
 /// Candidates that may wait for a session to be opened. Further ones are not needed: ours lead to
@@ -204,6 +205,10 @@ impl Node {
             Err(reason) => return self.end_call(cx, connection, reason),
         };
         let name: Name = name.as_str().into();
+        if role == Role::Publish && self.is_mount_in_use(&name) {
+            return self.end_call(cx, connection, MOUNT_IN_USE.to_owned());
+        }
+        let Some(call) = self.calls.by_connection.get_mut(&connection) else { return };
         call.stage = Stage::Opening(Vec::new());
         let (client, agent) = (call.client, Some(format!("{AGENT_PREFIX}{}", call.caller)));
         let asker = self.calls.ask(connection);

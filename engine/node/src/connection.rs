@@ -27,10 +27,12 @@ use crate::websocket::WebSocket;
 
 /// A connection and its state.
 pub(crate) struct Connection {
-    /// Its descriptor; `None` while a pull is still connecting.
+    /// Its descriptor; `None` while a pull is still connecting, and where it is an inner one.
     pub(crate) socket: Option<Socket>,
     /// The far end as shown to people and logs: a trusted proxy's word counts.
     pub(crate) peer: SocketAddr,
+    /// It has no far end: a stream of WebRTC feeds a mount by it.
+    pub(crate) is_inner: bool,
     /// Whether a send is in flight.
     pub(crate) sending: bool,
     /// Whether the machine receives for it.
@@ -180,6 +182,7 @@ impl Connection {
     pub(crate) fn new(peer: SocketAddr, now: Instant, state: State) -> Self {
         Connection {
             socket: None,
+            is_inner: false,
             peer,
             sending: false,
             receiving: false,

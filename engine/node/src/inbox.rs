@@ -155,7 +155,9 @@ impl Node {
             self.turn_follows_snapshot();
             self.signalling_follows_snapshot();
             self.rtc_follows_snapshot();
+            self.feeders_follow_snapshot(cx);
         }
+        self.players_follow_sources(cx);
     }
 
     /// Compares where each home is routed with where it was: parked listeners may start, and

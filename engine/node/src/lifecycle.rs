@@ -247,6 +247,10 @@ impl Node {
         if connection.is_closing() {
             return;
         }
+        if connection.is_inner {
+            // Nobody reads the answer.
+            return self.close(cx, token);
+        }
         self.change_state(cx, token, State::Answering);
         let Some(connection) = self.connections.get_mut(token) else { return };
         connection.input = Vec::new();
@@ -388,9 +392,13 @@ impl Node {
         connection.deadline = None;
         connection.input = Vec::new();
         connection.output.clear();
-        let socket = connection.socket;
+        let (socket, is_inner) = (connection.socket, connection.is_inner);
         self.write_log(cx, token);
         match socket {
+            None if is_inner => {
+                self.connections.remove(token);
+                self.inner_closed(cx, token);
+            }
             Some(socket) => cx.submit(token, Op::Close(socket)),
             None => cx.submit(token, Op::CancelConnect),
         }

@@ -25,10 +25,12 @@ use crate::fanout::Due;
 use crate::feed::{Feed, FeedKey};
 use crate::greeting::SharedHead;
 use crate::message::Message;
+use crate::mount_to_stream::Players;
 use crate::routes::Handler;
 use crate::signalling::Signalling;
 use crate::snapshot::{MountId, Session, SessionId, Snapshot};
 use crate::stats::Counters;
+use crate::stream_to_mount::Feeders;
 use protocol_http::server::{AddressLimits, Addresses, Router};
 
 /// Acceptors' tokens stand above all connections' slots.
@@ -121,6 +123,10 @@ pub struct Node {
     pub(crate) workers: Option<Bridge>,
     pub(crate) artifacts: Option<Artifacts>,
     pub(crate) events: Events,
+    /// Streams that feed mounts.
+    pub(crate) feeders: Feeders,
+    /// Streams that play mounts.
+    pub(crate) players: Players,
     pub(crate) acceptors: Vec<(Acceptor, Option<Socket>)>,
     /// When to offer subscribers again what found their queues full.
     pub(crate) publish_again_at: Option<Instant>,
@@ -179,6 +185,8 @@ impl Node {
             workers: None,
             artifacts: None,
             events: Events::default(),
+            feeders: Feeders::default(),
+            players: Players::default(),
             acceptors: acceptors.into_iter().map(|acceptor| (acceptor, None)).collect(),
             publish_again_at: None,
             housekeeping_at: now + HOUSEKEEPING,
@@ -221,6 +229,7 @@ impl Node {
             self.feed_gone(cx, &feed);
         }
         self.feeds.values_mut().for_each(|feed| feed.measure(now));
+        self.players_follow_sources(cx);
         let stats = self.collect_stats(cx);
         cx.send_surely(cx.control(), Message::Stats(Box::new(stats)));
     }
@@ -256,6 +265,7 @@ impl<I: Io> Service<I> for Node {
         }
         self.start_turn(cx);
         self.start_rtc(cx);
+        self.feeders_follow_snapshot(cx);
         self.routes_follow_snapshot(cx);
     }
 
@@ -340,6 +350,8 @@ impl<I: Io> Service<I> for Node {
             self.signalling.as_ref().and_then(|it| it.server.deadline()),
             self.rtc.as_ref().and_then(Rtc::deadline),
             self.workers.as_ref().and_then(Bridge::deadline),
+            self.feeders.deadline(),
+            self.players.deadline(),
         ]
         .into_iter()
         .flatten()

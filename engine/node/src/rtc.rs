@@ -6,7 +6,9 @@ use std::time::Instant;
 
 use engine_config::Config;
 use engine_rtc::whip::{self, Request, Wish};
-use engine_rtc::{Asker, End, Ended, Letter, Open, Outcome, Role, Row, Rtc, SessionId, Settings};
+use engine_rtc::{
+    Asker, End, Ended, Letter, LocalWord, Open, Outcome, Role, Row, Rtc, SessionId, Settings, Taker,
+};
 use engine_workers::Bridge;
 use protocol_http::Status;
 use protocol_icy::{AccessLine, access_line};
@@ -17,6 +19,9 @@ use crate::calls::AGENT_PREFIX;
 use crate::message::{ForwardedRequest, Message};
 use crate::node::Node;
 use crate::whole::{Answer, Reply};
+
+/// What a publisher is told whose stream would feed a mount that has a source; in Icecast's words.
+pub(crate) const MOUNT_IN_USE: &str = "Mountpoint in use";
 
 /// The most sessions of a shard in one list.
 const ROWS_MAX: usize = 10_000;
@@ -85,7 +90,9 @@ impl Node {
         token: Token,
         request: &ForwardedRequest,
     ) -> Reply {
-        let Some(rtc) = &mut self.rtc else { return Reply::Now(Answer::new(Status::NOT_FOUND)) };
+        if self.rtc.is_none() {
+            return Reply::Now(Answer::new(Status::NOT_FOUND));
+        }
         let read = Request {
             method: &request.method,
             path: &request.path,
@@ -95,7 +102,14 @@ impl Node {
             body: &request.body,
         };
         let asker = Asker::Connection(token);
-        match whip::read(&self.snapshot.config, &read) {
+        let wish = whip::read(&self.snapshot.config, &read);
+        if let Wish::Open { role: Role::Publish, name, .. } = &wish
+            && self.is_mount_in_use(name)
+        {
+            return Reply::Now(whole(engine_rtc::Answer::refusal(403, MOUNT_IN_USE)));
+        }
+        let Some(rtc) = &mut self.rtc else { return Reply::Now(Answer::new(Status::NOT_FOUND)) };
+        match wish {
             Wish::Answered(answer) => return Reply::Now(whole(answer)),
             Wish::Open { role, name, offer, is_known } => {
                 let client = request.peer.ip();
@@ -121,6 +135,7 @@ impl Node {
             let notices = workers.take_notices();
             notices.into_iter().for_each(|notice| self.worker_tells(cx, notice));
         }
+        self.bridge_mounts(cx);
         let Some(rtc) = &mut self.rtc else { return };
         let (outcomes, ended) = (rtc.take_outcomes(), rtc.take_ended());
         for (asker, outcome) in outcomes {
@@ -161,6 +176,24 @@ impl Node {
                 self.counters.log_lines_dropped += 1;
             }
         }
+    }
+
+    /// Between mounts and streams: what came in this tick goes on.
+    fn bridge_mounts<I: Io>(&mut self, cx: &mut Context<'_, I, Message>) {
+        while let Some(word) = self.rtc.as_mut().and_then(|rtc| rtc.poll_local(Taker::Mounts)) {
+            match word {
+                LocalWord::Tracks { tap, tracks } => self.stream_to_feed(cx, tap, &tracks),
+                LocalWord::Packet { tap, track, packet } => {
+                    self.packet_to_feed(tap, track, &packet);
+                }
+                LocalWord::Lost(tap) => self.end_feeding(cx, tap),
+                LocalWord::Refused(session) => self.players.refused(session),
+                // Of sound there are none.
+                LocalWord::KeyframeWanted { .. } => {}
+            }
+        }
+        self.feed_mounts(cx);
+        self.play_mounts(cx);
     }
 
     /// Ends all sessions, with their lines.

@@ -12,7 +12,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use media_framing::{AudioInfo, Framer, Unit};
+use media_framing::{AudioInfo, Format, Framer, Unit};
 use media_mount::{Chunk, Writer, WriterConfig};
 use protocol_http::{RequestDecoder, ResponseDecoder, Step};
 use protocol_icy::{Title, TitleStripper, title_block};
@@ -20,6 +20,7 @@ use shards_runtime::{Context, Io, Token};
 
 use crate::connection::{Asking, Connection, State};
 use crate::message::{EndCause, Message, Question, StreamNews, StreamOffer};
+use crate::mount_to_stream::Packets;
 use crate::node::Node;
 use crate::snapshot::SessionId;
 
@@ -70,6 +71,8 @@ pub(crate) struct Source {
     stripper: Option<Box<TitleStripper>>,
     framer: Box<Framer>,
     writer: Writer,
+    /// For streams that play the mount, where it may be Opus.
+    pub(crate) packets: Option<Packets>,
     title: Option<Title>,
     /// A title that waits for its turn, and when the last one had it.
     next_title: Option<Title>,
@@ -145,6 +148,7 @@ impl Node {
             stripper: offer.metaint_in.map(|metaint| Box::new(TitleStripper::new(metaint))),
             framer: Box::new(Framer::new(session.stream.format, limits, u64::from(id.0))),
             writer: Writer::new(config, 0),
+            packets: (session.stream.format == Format::Ogg).then(Packets::default),
             title: None,
             next_title: None,
             titled_at: None,
@@ -198,10 +202,14 @@ impl Node {
         if !source_was_dirty {
             self.dirty_sources.push(token);
         }
+        let has_new_headers = !sink.preludes.is_empty();
         if let Some(feed) = self.feeds.get_mut(plain) {
             for (from_offset, prelude) in sink.preludes {
                 feed.set_prelude(from_offset, prelude);
             }
+        }
+        if has_new_headers {
+            self.players_follow_sources(cx);
         }
         if let Some(audio) = audio {
             let news = StreamNews::Audio {
@@ -368,8 +376,17 @@ impl Source {
 
     /// Takes received bytes apart. `input` holds what body framing could not use yet.
     fn take(&mut self, bytes: &[u8], input: &mut Vec<u8>, sink: &mut Sink) -> Flow {
-        let Source { body, stripper, framer, writer, .. } = self;
-        let mut media = |bytes: &[u8]| feed_framer(stripper, framer, writer, bytes, sink);
+        let Source { body, stripper, framer, writer, packets, .. } = self;
+        let mut media = |bytes: &[u8]| {
+            let mut units = |unit: Unit<'_>, sink: &mut Sink| {
+                if let Some(packets) = packets {
+                    packets.take(&unit);
+                }
+                sink.preludes.extend(unit.prelude.map(|prelude| (writer.offset(), prelude)));
+                writer.append(sink.now, unit.bytes, unit.sync);
+            };
+            feed_framer(stripper, framer, &mut units, bytes, sink);
+        };
         if matches!(body, Body::Raw) {
             media(bytes);
             return Flow::GoesOn;
@@ -414,24 +431,20 @@ fn forget_head<H>(step: Step<H>) -> Step<()> {
 fn feed_framer(
     stripper: &mut Option<Box<TitleStripper>>,
     framer: &mut Framer,
-    writer: &mut Writer,
+    units: &mut dyn FnMut(Unit<'_>, &mut Sink),
     bytes: &[u8],
     sink: &mut Sink,
 ) {
-    let Sink { now, preludes, titles } = sink;
-    let mut frame = |media: &[u8]| {
-        framer.push(media, &mut |unit: Unit<'_>| {
-            preludes.extend(unit.prelude.map(|prelude| (writer.offset(), prelude)));
-            writer.append(*now, unit.bytes, unit.sync);
-        });
+    let mut frame = |media: &[u8], sink: &mut Sink| {
+        framer.push(media, &mut |unit: Unit<'_>| units(unit, sink));
     };
     match stripper {
-        None => frame(bytes),
+        None => frame(bytes, sink),
         Some(stripper) => {
             for piece in stripper.strip(bytes) {
                 match piece {
-                    protocol_icy::Stripped::Media(media) => frame(media),
-                    protocol_icy::Stripped::Title(title) => titles.push(title),
+                    protocol_icy::Stripped::Media(media) => frame(media, sink),
+                    protocol_icy::Stripped::Title(title) => sink.titles.push(title),
                 }
             }
         }

@@ -121,6 +121,8 @@ counters! {
     websockets_overloaded,
     /// Calls that the server's own peer took.
     calls,
+    /// Packets of Opus that were too long for streams that play a mount.
+    opus_packets_too_long,
     /// Access-log lines lost because their queue was full.
     log_lines_dropped,
 }

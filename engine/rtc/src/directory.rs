@@ -13,6 +13,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hasher};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use shards_runtime::ShardId;
@@ -38,6 +39,15 @@ pub struct Source {
     pub at: ShardId,
 }
 
+/// A publisher as people are shown it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Who {
+    /// Its address.
+    pub client: IpAddr,
+    /// Its agent.
+    pub agent: Option<String>,
+}
+
 /// Somebody wants to publish.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Claim {
@@ -47,6 +57,8 @@ pub struct Claim {
     pub session: SessionId,
     /// Whether whoever publishes it now has to go.
     pub takes_over: bool,
+    /// Who it is, unless it is one of ours.
+    pub who: Option<Who>,
 }
 
 /// What became of a claim.
@@ -79,6 +91,7 @@ pub(crate) struct Directory {
 struct Stream {
     /// Whose it is.
     owner: Option<SessionId>,
+    who: Option<Who>,
     /// Where its packets are, once there are any.
     source: Option<Source>,
     followers: BTreeSet<ShardId>,
@@ -105,6 +118,7 @@ impl Directory {
             }
         }
         stream.owner = Some(claim.session);
+        stream.who = claim.who.clone();
         Granted::Yes
     }
 
@@ -168,6 +182,11 @@ impl Directory {
         self.streams.iter().filter(is_live).map(|(name, _)| name)
     }
 
+    /// Who publishes a stream.
+    pub(crate) fn who(&self, name: &str) -> Option<&Who> {
+        self.streams.get(name).filter(|stream| stream.owner.is_some())?.who.as_ref()
+    }
+
     /// Streams that somebody publishes or follows.
     pub(crate) fn streams_count(&self) -> usize {
         self.streams.len()
@@ -207,7 +226,7 @@ mod tests {
     }
 
     fn claim(session: SessionId, takes_over: bool) -> Claim {
-        Claim { name: name("stage"), session, takes_over }
+        Claim { name: name("stage"), session, takes_over, who: None }
     }
 
     #[test]
@@ -242,7 +261,7 @@ mod tests {
         let mut directory = Directory::new(1);
         let ids = sessions(0, 2);
         assert_eq!(directory.claim(&claim(ids[0], false), |_, _| ()), Granted::Yes);
-        let other = Claim { name: name("other"), session: ids[1], takes_over: true };
+        let other = Claim { name: name("other"), session: ids[1], takes_over: true, who: None };
         assert_eq!(directory.claim(&other, |_, _| ()), Granted::Full);
         assert_eq!(directory.claim(&claim(ids[1], true), |_, _| ()), Granted::Yes);
         directory.follow(&name("third"), ShardId(0), |_, _| ());

@@ -47,11 +47,11 @@ mod wire;
 
 pub use answer::Answer;
 pub use asks::{Asker, Open, Opened, Outcome};
-pub use directory::{Claim, Granted, Name, Source};
+pub use directory::{Claim, Granted, Name, Source, Who};
 pub use entry::Entry;
 pub use ids::{NoSessionId, SessionId};
 pub use letter::{Addressee, Batch, Command, Letter, Manage, Path, Stray};
-pub use local::{LocalWord, TapId};
+pub use local::{LocalWord, Taker, TapId};
 pub use media_rtc::{CloseCause, Identity, Role};
 pub use rtc::Rtc;
 pub use settings::Settings;

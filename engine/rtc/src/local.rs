@@ -12,7 +12,7 @@ use media_rtc::{RtpPacket, TrackId, TrackInfo};
 use shards_runtime::{Context, Io, Token};
 
 use crate::backlog::Subscriber;
-use crate::directory::{Claim, Granted, Name};
+use crate::directory::{Claim, Granted, Name, Who};
 use crate::entry::Publishing;
 use crate::feed::Feed;
 use crate::ids::SessionId;
@@ -28,6 +28,15 @@ const WORDS_MAX: usize = 65_536;
 /// A tap's number on this shard.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct TapId(u64);
+
+/// Whose a local publisher or a tap is: each takes its own words.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Taker {
+    /// The bridge to worker processes.
+    Workers,
+    /// The bridge to mounts.
+    Mounts,
+}
 
 /// What a local publisher or a tap is told.
 #[derive(Debug)]
@@ -63,6 +72,7 @@ pub enum LocalWord {
 
 #[derive(Debug)]
 struct Local {
+    taker: Taker,
     name: Name,
     tracks: Arc<[TrackInfo]>,
     publishing: Publishing,
@@ -70,6 +80,7 @@ struct Local {
 
 #[derive(Debug)]
 struct Tap {
+    taker: Taker,
     name: Name,
     fed_by: Option<SessionId>,
 }
@@ -80,7 +91,7 @@ pub(crate) struct Locals {
     publishers: BTreeMap<SessionId, Local>,
     taps: BTreeMap<TapId, Tap>,
     taps_count: u32,
-    words: VecDeque<LocalWord>,
+    words: [VecDeque<LocalWord>; 2],
     pub(crate) words_dropped: u64,
 }
 
@@ -103,9 +114,11 @@ impl Locals {
         self.publishers.values().map(|local| (&local.name, local.tracks.len()))
     }
 
-    fn say(&mut self, word: LocalWord) {
-        if self.words.len() < WORDS_MAX {
-            self.words.push_back(word);
+    /// Says something to whoever took a tap, or whose publisher it is.
+    fn say(&mut self, taker: Taker, word: LocalWord) {
+        let words = &mut self.words[taker as usize];
+        if words.len() < WORDS_MAX {
+            words.push_back(word);
         } else {
             self.words_dropped += 1;
         }
@@ -113,25 +126,29 @@ impl Locals {
 
     /// Gives a packet to a tap.
     pub(crate) fn give(&mut self, tap: TapId, track: TrackId, packet: &Arc<RtpPacket>) {
-        self.say(LocalWord::Packet { tap, track, packet: packet.clone() });
+        let Some(taker) = self.taps.get(&tap).map(|tap| tap.taker) else { return };
+        self.say(taker, LocalWord::Packet { tap, track, packet: packet.clone() });
     }
 }
 
 impl Rtc {
-    /// Publishes a stream whose packets are made here. The claim may yet be refused.
+    /// Publishes a stream whose packets are made here. The claim may yet be refused, unless it takes
+    /// over.
     pub fn publish<I: Io, M: Send + From<Letter>>(
         &mut self,
         cx: &mut Context<'_, I, M>,
+        (taker, takes_over): (Taker, bool),
         name: Name,
         tracks: Vec<TrackInfo>,
     ) -> SessionId {
         let session = self.names.session();
         let tracks: Arc<[TrackInfo]> = tracks.into();
         self.keep_own(cx, session, tracks.clone());
-        let local = Local { name: name.clone(), tracks, publishing: Publishing::default() };
+        let publishing = Publishing::default();
+        let local = Local { taker, name: name.clone(), tracks, publishing };
         self.locals.publishers.insert(session, local);
         let home = self.home_of(&name);
-        let claim = Claim { name, session, takes_over: false };
+        let claim = Claim { name, session, takes_over, who: None };
         self.post(cx, home, Letter::Claim(Box::new(claim)));
         session
     }
@@ -160,12 +177,13 @@ impl Rtc {
     pub fn tap<I: Io, M: Send + From<Letter>>(
         &mut self,
         cx: &mut Context<'_, I, M>,
+        taker: Taker,
         name: &Name,
     ) -> TapId {
         self.locals.taps_count += 1;
         let token = Token { slot: TAP_SLOT, generation: self.locals.taps_count };
         let tap = TapId(crate::rtc::number_of(token));
-        self.locals.taps.insert(tap, Tap { name: name.clone(), fed_by: None });
+        self.locals.taps.insert(tap, Tap { taker, name: name.clone(), fed_by: None });
         self.watch(cx, token, name.clone());
         tap
     }
@@ -195,8 +213,30 @@ impl Rtc {
     }
 
     /// What local publishers and taps are told. Poll until there is nothing, once a tick.
-    pub fn poll_local(&mut self) -> Option<LocalWord> {
-        self.locals.words.pop_front()
+    pub fn poll_local(&mut self, taker: Taker) -> Option<LocalWord> {
+        self.locals.words[taker as usize].pop_front()
+    }
+
+    /// The publisher that a tap hears now.
+    pub fn heard_by(&self, tap: TapId) -> Option<SessionId> {
+        self.locals.taps.get(&tap)?.fed_by
+    }
+
+    /// Whether anybody on any shard watches a local publisher.
+    pub fn is_watched(&self, session: SessionId) -> bool {
+        let is_here = self.feeds.get(&session).is_some_and(|feed| !feed.viewers.is_empty());
+        let local = self.locals.publishers.get(&session);
+        is_here || local.is_some_and(|local| !local.publishing.subscribers.is_empty())
+    }
+
+    /// Whether a stream is at home on this shard.
+    pub fn is_at_home(&self, name: &str) -> bool {
+        self.home_of(name) == self.me
+    }
+
+    /// Who publishes a stream that is at home here.
+    pub fn publisher_of(&self, name: &str) -> Option<&Who> {
+        self.directory.who(name)
     }
 
     /// A number that is not to be guessed, such as a new source's.
@@ -228,9 +268,9 @@ impl Rtc {
 
     /// A local publisher has no stream any more.
     pub(crate) fn local_lost(&mut self, session: SessionId) {
-        if self.locals.publishers.remove(&session).is_some() {
+        if let Some(local) = self.locals.publishers.remove(&session) {
             self.feeds.remove(&session);
-            self.locals.say(LocalWord::Refused(session));
+            self.locals.say(local.taker, LocalWord::Refused(session));
         }
     }
 
@@ -266,7 +306,8 @@ impl Rtc {
         let interval = self.keyframe_interval();
         let Some(local) = self.locals.publishers.get_mut(&session) else { return };
         if local.publishing.wants_keyframe(now, track, None, interval) {
-            self.locals.say(LocalWord::KeyframeWanted { session, track });
+            let taker = local.taker;
+            self.locals.say(taker, LocalWord::KeyframeWanted { session, track });
         }
     }
 
@@ -302,13 +343,13 @@ impl Rtc {
     ) {
         let Some(known) = self.locals.taps.get(&tap) else { return };
         let source = self.watched.get(&known.name).and_then(|watched| watched.source);
-        let before = known.fed_by;
+        let (before, taker) = (known.fed_by, known.taker);
         if let Some(before) = before.filter(|it| source.is_none_or(|source| source.session != *it))
         {
             if let Some(feed) = self.feeds.get_mut(&before) {
                 feed.viewers.remove(&tap.0);
             }
-            self.locals.say(LocalWord::Lost(tap));
+            self.locals.say(taker, LocalWord::Lost(tap));
         }
         if let Some(known) = self.locals.taps.get_mut(&tap) {
             known.fed_by = source.map(|source| source.session);
@@ -327,7 +368,7 @@ impl Rtc {
         let tracks: Vec<TrackInfo> = feed.tracks().cloned().collect();
         if !tracks.is_empty() {
             feed.want_keyframes();
-            self.locals.say(LocalWord::Tracks { tap, tracks });
+            self.locals.say(taker, LocalWord::Tracks { tap, tracks });
             self.ask_for_keyframes(cx, source.session);
         }
     }

@@ -7,7 +7,7 @@ use shards_runtime::{Context, Io, ShardId, Token};
 
 use crate::answer::Answer;
 use crate::asks::{Asker, Open, Opened, Outcome};
-use crate::directory::Claim;
+use crate::directory::{Claim, Who};
 use crate::entry::{Entry, Publishing};
 use crate::ids::SessionId;
 use crate::letter::{Command, Letter, Manage};
@@ -54,8 +54,12 @@ impl Rtc {
         if configured.is_none() && !self.config.rtc.any_stream {
             return Err(Answer::refusal(404, "there is no such stream"));
         }
-        let (takes_over, viewers_max) = configured
-            .map_or((true, None), |stream| (stream.takeover, stream.viewers_per_shard_max));
+        let viewers_max = configured.and_then(|stream| stream.viewers_per_shard_max);
+        let takes_over = match configured.and_then(|stream| stream.to_mount.as_deref()) {
+            // One source at a time, as the mount says.
+            Some(mount) => self.config.mount_named(mount).takeover,
+            None => configured.is_none_or(|stream| stream.takeover),
+        };
         let is_full = self.sessions.len() >= self.config.rtc.sessions_per_shard_max;
         let viewers = self.watched.get(&name).map_or(0, |watched| watched.viewers.len());
         let has_too_many =
@@ -77,7 +81,7 @@ impl Rtc {
             role,
             name: name.clone(),
             client,
-            agent,
+            agent: agent.clone(),
             since: now,
             ufrags: vec![credentials.ufrag().to_owned()],
             paths: Vec::new(),
@@ -101,7 +105,8 @@ impl Rtc {
         } else {
             self.asks.wait_for_claim(now, asker, opened);
             let home = self.home_of(&name);
-            let claim = Claim { name, session: id, takes_over };
+            let who = Some(Who { client, agent });
+            let claim = Claim { name, session: id, takes_over, who };
             self.post(cx, home, Letter::Claim(Box::new(claim)));
         }
         Ok(())

@@ -162,14 +162,24 @@ pub fn authorise(
 /// The answer to who may not.
 pub fn may(config: &Config, role: Role, name: &str, token: Option<&str>) -> Result<bool, Answer> {
     let stream = config.streams.iter().find(|stream| stream.name == name);
-    let (own, common) = match role {
-        Role::View => (stream.and_then(|it| it.watch_token.as_ref()), &config.rtc.watch_tokens),
-        _ => (stream.and_then(|it| it.publish_token.as_ref()), &config.rtc.publish_tokens),
+    if role != Role::View && stream.is_some_and(|stream| stream.from_mount.is_some()) {
+        return Err(Answer::refusal(403, "a mount is heard on this stream"));
+    }
+    let to_mount = stream.and_then(|stream| stream.to_mount.as_deref());
+    let (own, common) = match (role, to_mount) {
+        (Role::View, _) => {
+            (stream.and_then(|it| it.watch_token.as_ref()), config.rtc.watch_tokens.as_slice())
+        }
+        // Whoever may publish anything may not yet feed any mount.
+        (_, Some(mount)) => (
+            stream.and_then(|it| it.publish_token.as_ref()),
+            config.source_password(mount).map_or(&[][..], std::slice::from_ref),
+        ),
+        _ => {
+            (stream.and_then(|it| it.publish_token.as_ref()), config.rtc.publish_tokens.as_slice())
+        }
     };
-    let of_section = match own {
-        Some(own) => std::slice::from_ref(own),
-        None => common.as_slice(),
-    };
+    let of_section = own.map_or(common, std::slice::from_ref);
     let is_good = |token: &str| {
         // All are compared, so that the time says nothing of which one was near.
         let all = config.auth.tokens.iter().chain(of_section);

@@ -17,7 +17,7 @@ mod recording;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use engine_rtc::{Letter, LocalWord, Rtc, SessionId, TapId};
+use engine_rtc::{Letter, LocalWord, Rtc, SessionId, Taker, TapId};
 use media_link::{Ending, Event, Job, Message, RecordJob, StreamJob};
 use shards_runtime::{Completion, Context, Io, Token};
 
@@ -129,7 +129,7 @@ impl Bridge {
         while let Some(word) = self.desk.poll() {
             has_fed |= self.hear(cx, rtc, word);
         }
-        while let Some(word) = rtc.poll_local() {
+        while let Some(word) = rtc.poll_local(Taker::Workers) {
             self.hear_local(cx, rtc, word);
         }
         for (tap, taped) in &mut self.taps {
@@ -186,7 +186,7 @@ impl Bridge {
         for name in live {
             if !self.taps.values().any(|taped| *taped.name == *name) {
                 let job = RecordJob { name: name.to_string(), ..recorded.job.clone() };
-                let tap = rtc.tap(cx, &name);
+                let tap = rtc.tap(cx, Taker::Workers, &name);
                 self.taps.insert(tap, Taped::new(name, job));
             }
         }

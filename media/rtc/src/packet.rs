@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::codec::CodecParameters;
-use crate::keyframe;
+use crate::{keyframe, red};
 
 /// A layer's name within a track that is sent in several sizes (RFC 8851): at most eight letters
 /// and digits; others become `_`, what is longer is cut.
@@ -113,6 +113,14 @@ impl RtpPacket {
             captured_at: received_at,
             payload,
         }
+    }
+}
+
+impl RtpPacket {
+    /// The payload for a reader who knows no RED: its newest block, where it is wrapped. `None` where
+    /// that is malformed.
+    pub fn unwrapped(&self) -> Option<&[u8]> {
+        if self.is_red { red::newest(&self.payload) } else { Some(&self.payload) }
     }
 }
 

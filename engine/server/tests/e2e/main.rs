@@ -30,6 +30,7 @@ mod half_open;
 mod kept;
 mod limits;
 mod listeners;
+mod live;
 mod ogg;
 mod pages;
 mod process;

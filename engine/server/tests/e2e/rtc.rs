@@ -15,7 +15,7 @@ const SECRET: &str = "a-turn-secret";
 const PAGE: &str = include_str!("rtc/page.html");
 
 /// An address of this machine that browsers gather candidates for; loopback is none.
-fn own_address() -> IpAddr {
+pub(crate) fn own_address() -> IpAddr {
     let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
     // Nothing is sent: the system says which address would be.
     match socket.connect("192.0.2.254:9").and_then(|()| socket.local_addr()) {
@@ -42,7 +42,7 @@ fn start() -> (Server, u16) {
 }
 
 /// Pages of one Chromium each, and what they say.
-struct Pages {
+pub(crate) struct Pages {
     port: u16,
     told: Arc<Mutex<Vec<String>>>,
     server: String,
@@ -51,13 +51,18 @@ struct Pages {
 
 impl Pages {
     fn new(server: &Server) -> Pages {
-        let (port, told) = page_server(PAGE.to_owned());
+        Pages::of(server, PAGE)
+    }
+
+    /// With another page.
+    pub(crate) fn of(server: &Server, page: &str) -> Pages {
+        let (port, told) = page_server(page.to_owned());
         let server = server.url("").trim_end_matches('/').to_owned();
         Pages { port, told, server, open: Vec::new() }
     }
 
     /// Opens a page: what it does stands in the query.
-    fn open(&mut self, name: &str, query: &str) {
+    pub(crate) fn open(&mut self, name: &str, query: &str) {
         let folder = Folder::new("chromium-rtc");
         let profile = format!("--user-data-dir={}", folder.path().display());
         let (port, server) = (self.port, &self.server);
@@ -85,7 +90,7 @@ impl Pages {
     }
 
     /// All that a page has said.
-    fn said(&self, name: &str) -> Vec<String> {
+    pub(crate) fn said(&self, name: &str) -> Vec<String> {
         let told = self.told.lock().expect("nobody panics here").clone();
         let all = told.iter().map(|text| text.replace("%20", " ").replace("%3A", ":"));
         let own = all.filter_map(|text| text.strip_prefix(name).map(|it| it.trim().to_owned()));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use engine_rtc::{Letter, Rtc, SessionId};
+use engine_rtc::{Letter, Rtc, SessionId, Taker};
 use media_link::{Codec, MediaPacket, Track};
 use media_payload::Packetizer;
 use media_rtc::{CodecParameters, MediaKind, RtpPacket, TrackId, TrackInfo};
@@ -90,7 +90,7 @@ impl Ingest {
             rids: Vec::new(),
         };
         let tracks = self.lanes.iter().map(track).collect();
-        self.session = Some(rtc.publish(cx, self.name.clone(), tracks));
+        self.session = Some(rtc.publish(cx, (Taker::Workers, false), self.name.clone(), tracks));
         self.session
     }
 
