@@ -166,7 +166,16 @@ fn streams_of<'a>(rows: impl Iterator<Item = &'a StreamRow>, config: &'a Config)
     }
     let rows = streams.into_iter();
     rows.map(|(name, (live, tracks, viewers))| {
-        json!({"name": name, "live": live, "tracks": tracks, "viewers": viewers})
+        let mut row = json!({"name": name, "live": live, "tracks": tracks, "viewers": viewers});
+        let configured = config.streams.iter().find(|stream| stream.name == name);
+        let mounts =
+            configured.map(|it| [("to_mount", &it.to_mount), ("from_mount", &it.from_mount)]);
+        for (key, mount) in mounts.into_iter().flatten() {
+            if let Some(mount) = mount {
+                row[key] = mount.as_str().into();
+            }
+        }
+        row
     })
     .collect()
 }
@@ -212,13 +221,20 @@ mod tests {
 
     #[test]
     fn streams_are_added_up_over_shards_and_what_is_only_waited_for_is_left_out() {
-        let config = Config::parse("f", "[[stream]]\nname = \"hall\"\n").expect("in order");
+        let text = "[[stream]]\nname = \"hall\"\nto_mount = \"/hall.opus\"\n";
+        let config = Config::parse("f", text).expect("in order");
         let rows = [row("b", true, 1), row("b", false, 3), row("secret", false, 1)];
         assert_eq!(
             Value::from(streams_of(rows.iter(), &config)),
             json!([
                 {"name": "b", "live": true, "tracks": 2, "viewers": 4},
-                {"name": "hall", "live": false, "tracks": 0, "viewers": 0},
+                {
+                    "name": "hall",
+                    "live": false,
+                    "tracks": 0,
+                    "viewers": 0,
+                    "to_mount": "/hall.opus",
+                },
             ])
         );
     }

@@ -14,6 +14,7 @@ let far: FarSide;
 let site: Site;
 let people: Person[] = [];
 let recordings: unknown[] = [];
+let feeders: { name: string; live: boolean; to_mount: string }[] = [];
 
 beforeAll(async () => {
   browser = await launch();
@@ -28,6 +29,7 @@ beforeEach(async () => {
   far = new FarSide();
   await far.start(browser);
   recordings = [];
+  feeders = [];
   site = new Site(signalling.port, answer);
   await site.start();
 });
@@ -40,13 +42,15 @@ afterEach(async () => {
 async function answer(asked: Asked): Promise<Told | null> {
   switch (asked.path) {
     case '/api/streams': {
-      const streams = (await far.names()).map((name) => ({
+      const known = feeders.map(({ name }) => name);
+      const published = (await far.names()).filter((name) => !known.includes(name));
+      const streams = published.map((name) => ({
         name,
         live: true,
         viewers: 2,
         tracks: [{ codec: 'VP8' }, { codec: 'opus' }],
       }));
-      return { status: 200, body: JSON.stringify({ streams }) };
+      return { status: 200, body: JSON.stringify({ streams: [...streams, ...feeders] }) };
     }
     case '/api/recordings':
       return { status: 200, body: JSON.stringify({ recordings }) };
@@ -157,6 +161,27 @@ describe('streams', () => {
 
     await ann.page.getByRole('button', { name: 'Stop' }).click();
     await until('it is deleted', async () => far.deleted.join(), (list) => list.includes('/whip/garden/'));
+    noComplaints();
+  });
+
+  test('sound alone goes live on a mount, by the keyboard', async () => {
+    far.token = 'of a source';
+    feeders = [{ name: 'studio', live: false, to_mount: '/live.opus' }];
+    for (const dark of [false, true]) {
+      const ann = await come('Ann', '/app/publish', { dark });
+      await ann.page.getByRole('radio', { name: 'Stream' }).focus();
+      await ann.page.keyboard.press('ArrowRight');
+      await ann.page.getByLabel('Mount').waitFor();
+      await ann.page.getByLabel('Password of sources').fill('of a source');
+      await ann.page.keyboard.press('Enter');
+      await ann.page.locator('.stage[data-state=live]').waitFor();
+      await ann.page.getByRole('link', { name: '/live.opus' }).waitFor();
+      await shot(ann.page, `publish-mount-desk-${dark ? 'dark' : 'light'}`);
+      const posted = site.asked.filter(({ method, path }) => method === 'POST' && path === '/whip/studio');
+      expect(posted.at(-1)?.body).not.toContain('m=video');
+      await ann.page.getByRole('button', { name: 'Stop' }).click();
+      await ann.page.locator('.stage[data-state=choosing]').waitFor();
+    }
     noComplaints();
   });
 

@@ -12,10 +12,12 @@ const { placeOf, hrefOf } = await import('../state/place');
 
 describe('streams', () => {
   test('are read in any of the ways that they are said', () => {
+    const none = { toMount: '', fromMount: '' };
     expect(readStreams(['a', { name: 'b', live: false, viewers: 3, tracks: [{ codec: 'VP8' }, { codec: 'VP8' }] }, {}, 5, null])).toEqual([
-      { name: 'a', isLive: true, viewersCount: null, codecs: [] },
-      { name: 'b', isLive: false, viewersCount: 3, codecs: ['VP8'] },
+      { name: 'a', isLive: true, viewersCount: null, codecs: [], ...none },
+      { name: 'b', isLive: false, viewersCount: 3, codecs: ['VP8'], ...none },
     ]);
+    expect(readStreams([{ name: 'c', to_mount: '/c.opus' }])[0]?.toMount).toBe('/c.opus');
     expect(readStreams(undefined)).toEqual([]);
   });
   test('are one list, live ones first', () => {

@@ -9,6 +9,10 @@ export interface StreamInfo {
   isLive: boolean;
   viewersCount: number | null;
   codecs: string[];
+  /** The mount of the radio that its sound feeds; empty where it feeds none. */
+  toMount: string;
+  /** The mount that is heard on it, so that nobody publishes it; empty where there is none. */
+  fromMount: string;
 }
 
 /** `null` where the server has no such list. */
@@ -20,7 +24,7 @@ export async function listStreams(token: string): Promise<StreamInfo[] | null> {
 export function readStreams(list: Json | undefined): StreamInfo[] {
   if (!Array.isArray(list)) return [];
   return list.flatMap((item) => {
-    if (typeof item === 'string') return [{ name: item, isLive: true, viewersCount: null, codecs: [] }];
+    if (typeof item === 'string') return [readStream({ name: item })];
     return isObject(item) && string(item.name) ? [readStream(item)] : [];
   });
 }
@@ -49,5 +53,7 @@ function readStream(item: JsonObject): StreamInfo {
     isLive: live !== false,
     viewersCount: typeof viewers === 'number' ? number(viewers) : null,
     codecs: [...new Set(codecs)],
+    toMount: string(item.to_mount),
+    fromMount: string(item.from_mount),
   };
 }

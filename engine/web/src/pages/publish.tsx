@@ -1,11 +1,13 @@
-// Publishing: a camera or the screen, with sound, under a name.
+// Publishing: a camera or the screen, with sound, under a name; or sound alone on a mount of the radio.
 
 import { useEffect, useRef, useState } from 'preact/hooks';
 
 import { problemOf } from '../api/problem';
 import type { Problem } from '../api/problem';
+import type { StreamInfo } from '../api/streams';
 import { Icon } from '../parts/icon';
 import { Level } from '../parts/level';
+import { useLoaded } from '../parts/loaded';
 import { ProblemBox } from '../parts/problem';
 import { Statistics, useStats } from '../parts/statistics';
 import { Video } from '../parts/video';
@@ -15,6 +17,7 @@ import { Publisher } from '../rtc/publish';
 import type { PublishState } from '../rtc/publish';
 import { hrefOf } from '../state/place';
 import { token } from '../state/settings';
+import { refreshStreams, streams } from '../state/streams';
 import { Camera, MicOff, Mic, MonitorUp, Radio, Square } from '../parts/icons';
 
 type Phase = 'choosing' | PublishState;
@@ -37,6 +40,12 @@ export function PublishPage({ argument }: { argument: string }) {
   const [phase, setPhase] = useState<Phase>('choosing');
   const [problem, setProblem] = useState<Problem | null>(null);
   const [isMuted, setMuted] = useState(false);
+  // The stream that feeds a mount, where it is to go there, and the password of the mount's sources.
+  const [feeder, setFeeder] = useState<StreamInfo | null>(null);
+  const [password, setPassword] = useState('');
+  useLoaded(refreshStreams, 10_000, [token.value]);
+  const feeders = streams.value.filter(({ toMount }) => toMount);
+  const mount = feeder?.toMount ?? '';
   const held = useRef<{ media: MediaStream | null; publisher: Publisher | null }>({ media: null, publisher: null });
   const isLive = phase !== 'choosing' && phase !== 'ended';
 
@@ -63,7 +72,7 @@ export function PublishPage({ argument }: { argument: string }) {
     close();
     setProblem(null);
     try {
-      const stream = await openMedia(wanted);
+      const stream = await openMedia(mount ? { ...wanted, picture: 'none', hasSound: true } : wanted);
       held.current.media = stream;
       // The screen's own "stop sharing" ends it as our button does.
       for (const track of stream.getVideoTracks()) track.addEventListener('ended', stop);
@@ -84,8 +93,8 @@ export function PublishPage({ argument }: { argument: string }) {
     if (!stream) return;
     setProblem(null);
     const options = {
-      endpoint: `/whip/${encodeURIComponent(name)}`,
-      token: token.value,
+      endpoint: `/whip/${encodeURIComponent(feeder?.name ?? name)}`,
+      token: (mount && password) || token.value,
       codec,
       bitrateMax: bitrateFor(wanted.height),
       simulcast: simulcast && wanted.picture === 'camera',
@@ -117,8 +126,8 @@ export function PublishPage({ argument }: { argument: string }) {
             <Video stream={media} label="What you publish" muted mirrored={wanted.picture === 'camera'} />
             {!media && (
               <div class="curtain">
-                <Icon of={wanted.picture === 'screen' ? MonitorUp : Camera} size={36} />
-                <button onClick={() => void open()}>Show a preview</button>
+                <Icon of={mount ? Mic : wanted.picture === 'screen' ? MonitorUp : Camera} size={36} />
+                <button onClick={() => void open()}>{mount ? 'Try the microphone' : 'Show a preview'}</button>
               </div>
             )}
             {isLive && <LiveStats pc={() => held.current.publisher?.pc ?? null} />}
@@ -133,17 +142,22 @@ export function PublishPage({ argument }: { argument: string }) {
               </button>
             )}
             {isLive ? (
-              <button class="danger" onClick={stop}>
+              <button key="stop" type="button" class="danger" onClick={stop}>
                 <Icon of={Square} size={16} /> Stop
               </button>
             ) : (
-              <button class="primary" form="publish">
+              <button key="start" class="primary" form="publish">
                 <Icon of={Radio} size={16} /> Go live
               </button>
             )}
           </div>
           <ProblemBox of={problem} />
-          {isLive && (
+          {isLive && mount && (
+            <p class="quiet">
+              Listeners hear it at <a href={mount}>{`${location.origin}${mount}`}</a>
+            </p>
+          )}
+          {isLive && !mount && (
             <p class="quiet">
               Others watch it at <a href={hrefOf('watch', name)}>{`${location.origin}${hrefOf('watch', name)}`}</a>
             </p>
@@ -159,57 +173,90 @@ export function PublishPage({ argument }: { argument: string }) {
         >
           <fieldset disabled={isLive}>
             <legend class="hidden">What to publish</legend>
-            <label>
-              Name of the stream
-              <input value={name} required pattern={NAME_PATTERN} title="Letters, digits and - . _" spellcheck={false} autocomplete="off" onInput={(event) => setName(event.currentTarget.value)} />
-            </label>
-            <Choice<Picture>
-              label="Picture"
-              value={wanted.picture}
-              options={[['camera', 'Camera'], ['screen', 'Screen'], ['none', 'None']]}
-              set={(picture) => change({ picture })}
-            />
-            {wanted.picture === 'camera' && (
-              <Pick label="Camera" list={devices.cameras} value={wanted.cameraId} set={(cameraId) => change({ cameraId })} />
+            {(feeders.length > 0 || mount) && (
+              <Choice<'stream' | 'mount'>
+                label="Live as"
+                value={mount ? 'mount' : 'stream'}
+                options={[['stream', 'Stream'], ['mount', 'Radio']]}
+                set={(way) => {
+                  close();
+                  setFeeder(way === 'mount' ? feeders[0]! : null);
+                }}
+              />
             )}
-            {wanted.picture === 'camera' && (
-              <label>
-                Size
-                <select value={String(wanted.height)} onChange={(event) => change({ height: Number(event.currentTarget.value) })}>
-                  <option value="1080">1920 × 1080</option>
-                  <option value="720">1280 × 720</option>
-                  <option value="480">854 × 480</option>
-                </select>
-              </label>
+            {mount ? (
+              <>
+                <label>
+                  Mount
+                  <select value={feeder!.name} onChange={(event) => setFeeder(feeders[event.currentTarget.selectedIndex] ?? feeder)}>
+                    {feeders.map(({ name, toMount, isLive }) => (
+                      <option key={name} value={name}>
+                        {isLive ? `${toMount} (on air)` : toMount}
+                      </option>
+                    ))}
+                  </select>
+                </label>
+                <Pick label="Microphone" list={devices.microphones} value={wanted.microphoneId} set={(microphoneId) => change({ microphoneId })} />
+                <label>
+                  Password of sources
+                  <input type="password" value={password} autocomplete="off" placeholder="or your token" onInput={(event) => setPassword(event.currentTarget.value)} />
+                </label>
+              </>
+            ) : (
+              <>
+                <label>
+                  Name of the stream
+                  <input value={name} required pattern={NAME_PATTERN} title="Letters, digits and - . _" spellcheck={false} autocomplete="off" onInput={(event) => setName(event.currentTarget.value)} />
+                </label>
+                <Choice<Picture>
+                  label="Picture"
+                  value={wanted.picture}
+                  options={[['camera', 'Camera'], ['screen', 'Screen'], ['none', 'None']]}
+                  set={(picture) => change({ picture })}
+                />
+                {wanted.picture === 'camera' && (
+                  <Pick label="Camera" list={devices.cameras} value={wanted.cameraId} set={(cameraId) => change({ cameraId })} />
+                )}
+                {wanted.picture === 'camera' && (
+                  <label>
+                    Size
+                    <select value={String(wanted.height)} onChange={(event) => change({ height: Number(event.currentTarget.value) })}>
+                      <option value="1080">1920 × 1080</option>
+                      <option value="720">1280 × 720</option>
+                      <option value="480">854 × 480</option>
+                    </select>
+                  </label>
+                )}
+                <label class="check">
+                  <input type="checkbox" checked={wanted.hasSound} onChange={(event) => change({ hasSound: event.currentTarget.checked })} />
+                  Sound of a microphone
+                </label>
+                {wanted.hasSound && (
+                  <Pick label="Microphone" list={devices.microphones} value={wanted.microphoneId} set={(microphoneId) => change({ microphoneId })} />
+                )}
+                <details>
+                  <summary>More</summary>
+                  <label>
+                    Codec of the picture
+                    <select value={codec} onChange={(event) => setCodec(event.currentTarget.value)}>
+                      <option value="">as the browser likes</option>
+                      <option value="video/H264">H.264</option>
+                      <option value="video/VP8">VP8</option>
+                      <option value="video/VP9">VP9</option>
+                      <option value="video/AV1">AV1</option>
+                    </select>
+                  </label>
+                  <label class="check">
+                    <input type="checkbox" checked={simulcast} disabled={wanted.picture !== 'camera'} onChange={(event) => setSimulcast(event.currentTarget.checked)} />
+                    Several sizes at once, for viewers on slow lines
+                  </label>
+                </details>
+                <label>
+                  Token
+                  <input type="password" value={token.value} autocomplete="off" placeholder="where the server asks for one" onInput={(event) => (token.value = event.currentTarget.value)} />
+                </label>
+              </>
             )}
-            <label class="check">
-              <input type="checkbox" checked={wanted.hasSound} onChange={(event) => change({ hasSound: event.currentTarget.checked })} />
-              Sound of a microphone
-            </label>
-            {wanted.hasSound && (
-              <Pick label="Microphone" list={devices.microphones} value={wanted.microphoneId} set={(microphoneId) => change({ microphoneId })} />
-            )}
-            <details>
-              <summary>More</summary>
-              <label>
-                Codec of the picture
-                <select value={codec} onChange={(event) => setCodec(event.currentTarget.value)}>
-                  <option value="">as the browser likes</option>
-                  <option value="video/H264">H.264</option>
-                  <option value="video/VP8">VP8</option>
-                  <option value="video/VP9">VP9</option>
-                  <option value="video/AV1">AV1</option>
-                </select>
-              </label>
-              <label class="check">
-                <input type="checkbox" checked={simulcast} disabled={wanted.picture !== 'camera'} onChange={(event) => setSimulcast(event.currentTarget.checked)} />
-                Several sizes at once, for viewers on slow lines
-              </label>
-            </details>
-            <label>
-              Token
-              <input type="password" value={token.value} autocomplete="off" placeholder="where the server asks for one" onInput={(event) => (token.value = event.currentTarget.value)} />
-            </label>
           </fieldset>
         </form>
       </div>
