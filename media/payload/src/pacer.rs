@@ -191,6 +191,11 @@ mod tests {
 
     use super::*;
 
+    #[allow(clippy::disallowed_methods, reason = "a time to start from")]
+    fn start_of_time() -> Instant {
+        Instant::now()
+    }
+
     const PACKET: Duration = Duration::from_millis(20);
 
     fn push(pacer: &mut Pacer, now: Instant, count: usize) {
@@ -204,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_lump_is_spread_over_the_time_that_it_lasts() {
-        let (mut pacer, start) = (Pacer::new(0), Instant::now());
+        let (mut pacer, start) = (Pacer::new(0), start_of_time());
         for lump in 0..3_u32 {
             push(&mut pacer, start + 50 * lump * PACKET, 50);
             for packet in 0..50 {
@@ -219,7 +224,7 @@ mod tests {
 
     #[test]
     fn what_comes_in_time_goes_at_once() {
-        let (mut pacer, start) = (Pacer::new(7), Instant::now());
+        let (mut pacer, start) = (Pacer::new(7), start_of_time());
         for number in 0..10_u32 {
             // A little late now and then, which is no pause.
             let now = start + number * PACKET + Duration::from_millis(u64::from(number % 3) * 20);
@@ -233,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_pause_shows_in_the_timestamps() {
-        let (mut pacer, start) = (Pacer::new(0), Instant::now());
+        let (mut pacer, start) = (Pacer::new(0), start_of_time());
         push(&mut pacer, start, 1);
         assert_eq!(drain(&mut pacer, start), [(0, true)]);
         let later = start + Duration::from_secs(2);
@@ -243,7 +248,7 @@ mod tests {
 
     #[test]
     fn what_is_always_early_is_given_back() {
-        let (mut pacer, start) = (Pacer::new(0), Instant::now());
+        let (mut pacer, start) = (Pacer::new(0), start_of_time());
         // Two seconds of burst, and then one packet after another.
         push(&mut pacer, start, 100);
         let (mut held_at_end, mut now) = (0, start);
@@ -259,7 +264,7 @@ mod tests {
 
     #[test]
     fn a_flood_is_bounded() {
-        let (mut pacer, start) = (Pacer::new(0), Instant::now());
+        let (mut pacer, start) = (Pacer::new(0), start_of_time());
         push(&mut pacer, start, 10_000);
         assert!(pacer.held() <= QUEUE_MAX);
         assert!(pacer.left_out() > 9_000);
@@ -270,7 +275,7 @@ mod tests {
         fn timestamps_grow_and_nothing_waits_for_ever(
             steps in proptest::collection::vec((0_u64..3_000, 1_usize..80, 1_u32..=48), 1..80),
         ) {
-            let (mut pacer, mut now) = (Pacer::new(0), Instant::now());
+            let (mut pacer, mut now) = (Pacer::new(0), start_of_time());
             let mut last = None;
             for (pause_ms, count, units) in steps {
                 now += Duration::from_millis(pause_ms);

@@ -55,6 +55,37 @@ fn a_token_opens_what_it_is_for() {
 }
 
 #[test]
+fn a_mount_is_fed_by_who_could_be_its_source() {
+    let text = "[auth]\ntokens = [\"all\"]\n[rtc]\npublish_tokens = [\"encoder\"]\n\
+                [credentials]\nsource_password = \"source\"\n\
+                [[mount]]\nname = \"/own.opus\"\npassword = \"of its own\"\n\
+                [[stream]]\nname = \"studio\"\nto_mount = \"/live.opus\"\n\
+                [[stream]]\nname = \"own\"\nto_mount = \"/own.opus\"\n\
+                [[stream]]\nname = \"desk\"\nto_mount = \"/desk.opus\"\npublish_token = \"desk\"\n\
+                [[stream]]\nname = \"air\"\nfrom_mount = \"/live.opus\"\n";
+    let config = Config::parse("f", text).expect("in order");
+    let cases = [
+        ("studio", "source", 0),
+        ("studio", "all", 0),
+        ("studio", "encoder", 401),
+        ("own", "of its own", 0),
+        ("own", "source", 401),
+        ("desk", "desk", 0),
+        ("desk", "source", 401),
+        ("air", "all", 403),
+        ("any", "encoder", 0),
+        ("any", "source", 401),
+    ];
+    for (name, token, expected) in cases {
+        let may = may(&config, Role::Publish, name, Some(token));
+        assert_eq!(may.map_or_else(|answer| answer.status, |_| 0), expected, "{name} {token}");
+    }
+    assert!(may(&config, Role::View, "air", None).is_ok(), "everybody hears it");
+    let nobody = Config::parse("f", "[[stream]]\nname = \"s\"\nto_mount = \"/s\"\n").expect("ok");
+    assert!(may(&nobody, Role::Publish, "s", Some("")).is_err(), "without a password nobody may");
+}
+
+#[test]
 fn methods_and_paths_are_those_of_the_rfc() {
     let one = format!("/whip/any/{ID}");
     let cases = [
