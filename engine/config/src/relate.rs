@@ -132,8 +132,8 @@ fn rtc(config: &Config, faults: &mut Vec<(Spot, String)>) {
             let message = format!("{mount:?} is already fed by another stream");
             faults.push(((Stream::NAME, index, "to_mount"), message));
         }
-        if stream.to_mount.is_some() && stream.from_mount.is_some() {
-            let message = "a stream with to_mount has a publisher of its own".to_owned();
+        if stream.to_mount.is_some() && stream.to_mount == stream.from_mount {
+            let message = "the mount would be fed with itself".to_owned();
             faults.push(((Stream::NAME, index, "from_mount"), message));
         }
         if !stream.name.is_empty() && !seen.insert(&stream.name) {

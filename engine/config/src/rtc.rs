@@ -99,7 +99,7 @@ keys! {
 
         /// The mount of Ogg/Opus that is heard on this stream, with its fallbacks. Nobody else
         /// publishes it then.
-        from_mount: Option<String> = None, own(), example("\"/live.opus\""),
+        from_mount: Option<String> = None, own(), example("\"/music.opus\""),
             check(|stream| check::mount_path_if_set(&stream.from_mount));
 
         /// Viewers at most on each shard. Then: 503. Not set: only `rtc.sessions_per_shard_max`

@@ -605,10 +605,10 @@ fn a_mount_is_fed_by_one_stream_and_a_stream_goes_one_way() {
     let stream = |name: &str, rest: &str| format!("[[stream]]\nname = \"{name}\"\n{rest}\n");
     let feeds = "to_mount = \"/a.opus\"";
     let twice = stream("a", feeds) + &stream("b", feeds);
-    let both = stream("a", &format!("{feeds}\nfrom_mount = \"/b.opus\""));
+    let both = stream("a", &format!("{feeds}\nfrom_mount = \"/a.opus\""));
     let one_way = stream("a", feeds) + &stream("b", "from_mount = \"/a.opus\"");
     assert!(Config::parse("f", &one_way).is_ok());
-    for (text, part) in [(twice, "already fed"), (both, "publisher of its own")] {
+    for (text, part) in [(twice, "already fed"), (both, "fed with itself")] {
         let faults = Config::parse("f", &text).expect_err(part).to_string();
         assert!(faults.contains(part), "{faults}");
     }
