@@ -5,15 +5,16 @@
 
 Starts a server of its own and one Chromium, and ends both. What is measured:
 
-  page    a page publishes beeps by WHIP, another of the same browser hears them by WHEP. Each beep is
-          seen by a worklet where it is made and where it is heard, on one clock: encoder, both ways,
-          the browser's jitter buffer and decoder are all in it.
-  mount   a source of Icecast's kind sends Ogg/Opus, 20 ms a page at the pace at which it sounds, and a
-          page hears the mount by WHEP. It counts from the page of Ogg with a beep's beginning being
-          sent to the beep being heard.
+  page    a page publishes beeps by WHIP, another of the same browser hears them by WHEP. Each beep
+          is seen by a worklet where it is made and where it is heard, on one clock: encoder, both
+          ways, the browser's jitter buffer and decoder are all in it.
+  mount   a source of Icecast's kind sends Ogg/Opus, 20 ms a page at the pace at which it sounds,
+          and a page hears the mount by WHEP. It counts from the page of Ogg with a beep's
+          beginning being sent to the beep being heard.
   both    a page publishes, the stream feeds a mount, and a page hears the mount.
 
-The first five beeps are left out: the jitter buffer finds its length by them. Needs chromium, ffmpeg.
+The first five beeps are left out: the jitter buffer finds its length by them. Needs chromium and
+ffmpeg.
 """
 
 import argparse
@@ -160,7 +161,8 @@ def measure(kind, beeps, program):
         time.sleep(1)
         seconds = 20 + (beeps + LEFT_OUT) * BEEP_EVERY_S
         whep = "/whep/studio" if kind == "page" else "/whep/air"
-        query = f"name=p&server=http://127.0.0.1:{port}&token={PASSWORD}&whip=/whip/studio&whep={whep}"
+        query = f"name=p&server=http://127.0.0.1:{port}&token={PASSWORD}"
+        query += f"&whip=/whip/studio&whep={whep}"
         if kind == "mount":
             source = Source(port, folder, seconds)
             source.start()

@@ -91,8 +91,8 @@ keys! {
         successor: Option<String> = None, own(), example("\"pause\""),
             check(|stream| stream.successor.as_deref().map_or(Ok(()), stream_name));
 
-        /// The mount that its sound feeds, as Ogg/Opus, while somebody publishes it. Publishing takes
-        /// what a source of the mount would have to show: its password as the token, or
+        /// The mount that its sound feeds, as Ogg/Opus, while somebody publishes it. Publishing
+        /// takes what a source of the mount would have to show: its password as the token, or
         /// `publish_token` of this stream, or one of `auth.tokens`.
         to_mount: Option<String> = None, own(), example("\"/live.opus\""),
             check(|stream| check::mount_path_if_set(&stream.to_mount));

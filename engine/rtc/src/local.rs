@@ -132,8 +132,8 @@ impl Locals {
 }
 
 impl Rtc {
-    /// Publishes a stream whose packets are made here. The claim may yet be refused, unless it takes
-    /// over.
+    /// Publishes a stream whose packets are made here. The claim may yet be refused, unless it
+    /// takes over.
     pub fn publish<I: Io, M: Send + From<Letter>>(
         &mut self,
         cx: &mut Context<'_, I, M>,

@@ -117,8 +117,8 @@ impl RtpPacket {
 }
 
 impl RtpPacket {
-    /// The payload for a reader who knows no RED: its newest block, where it is wrapped. `None` where
-    /// that is malformed.
+    /// The payload for a reader who knows no RED: its newest block, where it is wrapped. `None`
+    /// where that is malformed.
     pub fn unwrapped(&self) -> Option<&[u8]> {
         if self.is_red { red::newest(&self.payload) } else { Some(&self.payload) }
     }

@@ -65,8 +65,8 @@ pub(crate) fn fillers(last_toc: u8, gap_samples: u32) -> impl Iterator<Item = (u
     })
 }
 
-/// The same with the next shorter frame. Below 10 ms only CELT has one; it takes over the bandwidth,
-/// for which medium is wide.
+/// The same with the next shorter frame. Below 10 ms only CELT has one; it takes over the
+/// bandwidth, for which medium is wide.
 fn shorter(toc: u8) -> Option<u8> {
     let (config, stereo) = (toc >> 3, toc & 4);
     let config = match config {

@@ -160,7 +160,9 @@ proptest! {
     ) {
         let mut writer = Writer::new(WriterConfig::default());
         let mut pages = Vec::new();
-        (0..10).for_each(|number| writer.push(u64::from(number) * 960, &packet(number), &mut pages));
+        for number in 0..10 {
+            writer.push(u64::from(number) * 960, &packet(number), &mut pages);
+        }
         let mut broken = pages[cut.min(pages.len())..].to_vec();
         broken.extend_from_slice(&bytes);
         broken.extend_from_slice(&pages);

@@ -6,10 +6,11 @@
 //!
 //! The stream comes from its middle, mostly: a decoder needs 80 ms until it is right, and is told
 //! to leave them out (§4.2). What is missing between two packets, lost or never sent because there
-//! was silence, is filled with packets that ask for concealment (§4.1), so that listeners keep time.
+//! was silence, is filled with packets that ask for concealment (§4.1), so that listeners
+//! keep time.
 //!
-//! *Invariants:* a granule grows by what its page's packets last, and by nothing else. What waits is
-//! less than a page, and a gap that is filled is bounded.
+//! *Invariants:* a granule grows by what its page's packets last, and by nothing else. What waits
+//! is //! less than a page, and a gap that is filled is bounded.
 
 use super::packet::{self, SAMPLES_MIN};
 use crate::ogg::page::{HEADER_BYTES, MAGIC, checksum_of};
