@@ -25,6 +25,22 @@ pub(crate) fn mount_path(path: &str) -> Result<(), String> {
     Err(format!("expected {fault}, found {path:?}"))
 }
 
+/// Where files are: a path with a name and a slash at its end.
+pub(crate) fn files_prefix(prefix: &str) -> Result<(), String> {
+    match prefix.strip_suffix('/') {
+        Some(path) if !prefix.contains("//") => mount_path(path),
+        _ => Err(format!("expected a path that ends with one /, found {prefix:?}")),
+    }
+}
+
+/// Nothing, or the name of a file in a directory.
+pub(crate) fn file_name_or_empty(name: &str) -> Result<(), String> {
+    if !name.starts_with('.') && !name.contains(['/', '\\']) {
+        return Ok(());
+    }
+    Err(format!("expected the name of a file that is not hidden, found {name:?}"))
+}
+
 /// What is the server's own: no mount is one of these, or stands below one.
 const OWN_PLACES: [&str; 10] = [
     "/admin",

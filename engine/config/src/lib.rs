@@ -20,6 +20,7 @@ mod define;
 mod document;
 mod error;
 mod events;
+mod files;
 mod flags;
 mod limits;
 mod mount;
@@ -42,6 +43,7 @@ use define::Section;
 pub use document::{reference_markdown, sample};
 pub use error::{Errors, Problem};
 pub use events::{Events, Webhook};
+pub use files::Files;
 pub use flags::{Invocation, parse_args, parse_args_with};
 pub use limits::{Limits, MemoryTerm};
 pub use mount::Mount;
@@ -74,6 +76,8 @@ pub struct Config {
     pub mounts: Vec<Mount>,
     /// `[http]`: what answers say.
     pub http: Http,
+    /// `[[files]]`: directories whose files are served.
+    pub files: Vec<Files>,
     /// `[turn]`: TURN for browsers.
     pub turn: Turn,
     /// `[auth]`: tokens.
@@ -108,6 +112,7 @@ impl Default for Config {
             mount_defaults: Mount::default(),
             mounts: Vec::new(),
             http: Http::default(),
+            files: Vec::new(),
             turn: Turn::default(),
             auth: Auth::default(),
             symple: Symple::default(),
@@ -132,6 +137,18 @@ impl Config {
         let mut reader = read::Reader::default();
         reader.read_file(&mut config, file_name, text);
         reader.finish(config)
+    }
+
+    /// What files add to [`Limits::memory_terms`] with so many shards.
+    pub fn files_memory_terms(&self, shards_count: usize) -> Vec<MemoryTerm> {
+        if self.files.is_empty() {
+            return Vec::new();
+        }
+        let (limits, shards) = (&self.limits, shards_count as u64);
+        vec![
+            MemoryTerm::new("files being sent", shards, limits.file_read_bytes_max as u64),
+            MemoryTerm::new("cached files", shards, limits.file_cache_bytes_max as u64),
+        ]
     }
 
     /// The settings of any mount: as configured, or the defaults under that name.
@@ -169,6 +186,7 @@ impl Config {
         walker.section(MOUNT_DEFAULTS, |config| &mut config.mount_defaults);
         walker.list(|config| &mut config.mounts, |config| config.mount_defaults.clone());
         walker.section(Http::NAME, |config| &mut config.http);
+        walker.list(|config| &mut config.files, |_| Files::default());
         walker.section(Turn::NAME, |config| &mut config.turn);
         walker.section(Auth::NAME, |config| &mut config.auth);
         walker.section(Symple::NAME, |config| &mut config.symple);

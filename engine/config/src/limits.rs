@@ -56,6 +56,12 @@ keys! {
         /// answered 503.
         asks_in_flight_max: u32 = 2_048, within(1, 65_536), restart();
 
+        /// Bytes of files that a shard is reading or has read and not sent; further reads wait.
+        file_read_bytes_max: usize = 67_108_864, within(1_048_576, 1 << 32), restart();
+
+        /// Bytes of small files that a shard keeps in memory.
+        file_cache_bytes_max: usize = 33_554_432, within(0, 1 << 32), restart();
+
         /// Receive buffers (4 KiB each) that a shard lends the kernel, a power of two. When all are
         /// out, receives wait.
         receive_buffers_count: u32 = 1_024, within(16, 32_768), restart(),

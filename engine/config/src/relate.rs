@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use crate::define::Section;
 use crate::read::Places;
-use crate::{Config, Limits, Listen, MOUNT_DEFAULTS, Mount, Rtc, Shards, Stream, Tls, Turn};
+use crate::{Config, Files, Limits, Listen, MOUNT_DEFAULTS, Mount, Rtc, Shards, Stream, Tls, Turn};
 
 /// A key, by section, index of the table and name.
 type Spot = (&'static str, usize, &'static str);
@@ -23,6 +23,7 @@ pub(crate) fn faults(config: &Config, places: &Places) -> Vec<(Spot, String)> {
     turn(config, &mut faults);
     rtc(config, &mut faults);
     fallbacks(config, &mut faults);
+    files(config, &mut faults);
     if config.limits.sources_max > config.limits.clients_max {
         let message = format!("must not exceed clients_max, {}", config.limits.clients_max);
         faults.push((("limits", 0, "sources_max"), message));
@@ -98,6 +99,17 @@ impl Config {
         match self.mounts.iter().find(|mount| mount.name == name) {
             Some(mount) => mount.fallback.as_deref(),
             None => self.mount_defaults.fallback.as_deref().filter(|target| *target != name),
+        }
+    }
+}
+
+/// Each path has one directory.
+fn files(config: &Config, faults: &mut Vec<(Spot, String)>) {
+    let mut seen = BTreeSet::new();
+    for (index, files) in config.files.iter().enumerate() {
+        if !files.prefix.is_empty() && !seen.insert(&files.prefix) {
+            let message = format!("{:?} already has a directory", files.prefix);
+            faults.push(((Files::NAME, index, "prefix"), message));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What a new configuration changes in a running server.
 
 use crate::define::Section;
-use crate::{Config, Listen, Stream, Walker};
+use crate::{Config, Files, Listen, Stream, Walker};
 
 /// The difference between two configurations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -77,7 +77,7 @@ impl Walker for Differ {
         // Mounts are told apart by name, not by place; the caller compares them.
         let is_other = old.len() != new.len() || old.iter().zip(new.iter()).any(differs);
         match S::NAME {
-            Listen::NAME if is_other => self.reload.needs_restart.push(S::NAME),
+            Listen::NAME | Files::NAME if is_other => self.reload.needs_restart.push(S::NAME),
             Stream::NAME if is_other => self.reload.changed.push(S::NAME),
             _ => {}
         }
@@ -99,7 +99,7 @@ impl Walker for Merger {
     }
 
     fn list<S: Section>(&mut self, of: fn(&mut Config) -> &mut Vec<S>, _: fn(&Config) -> S) {
-        if S::NAME == Listen::NAME {
+        if matches!(S::NAME, Listen::NAME | Files::NAME) {
             std::mem::swap(of(&mut self.old), of(&mut self.new));
         }
     }

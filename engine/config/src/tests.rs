@@ -76,6 +76,7 @@ fn every_key_of_the_sample_is_accepted_and_every_default_is_what_it_says() {
             || *key == "listen"
             || *key == "stream"
             || *key == "webhook"
+            || *key == "files"
             || key.starts_with("mount.")
     };
     for key in changed.changed.iter().chain(&changed.needs_restart) {
@@ -289,6 +290,29 @@ fn what_turn_may_hold_is_in_the_sum_where_it_starts() {
     assert_eq!(of("buffers"), 2 * 256 * 72 * 1024);
     assert_eq!(of("allocations"), 2 * 20_000 * 2_048);
     assert!(of("streams") > 4_096 * 512 * 1024);
+}
+
+#[test]
+fn files_have_their_places_and_their_memory() {
+    let of = |lines: &str| format!("[[files]]\ndirectory = \"d\"\n{lines}\n");
+    let config = Config::parse("f", &of("prefix = \"/media/\"")).expect("in order");
+    assert_eq!(config.files[0].index, "index.html");
+    let terms = config.files_memory_terms(2);
+    let sum: u64 = terms.iter().map(|term| term.bytes).sum();
+    assert_eq!(sum, 2 * (64 + 32) * 1024 * 1024);
+    assert!(Config::default().files_memory_terms(2).is_empty());
+    for bad in ["media/", "/media", "/", "//", "/a//", "/admin/", "/api/x/", "/a b/", "/a%20/"] {
+        assert!(Config::parse("f", &of(&format!("prefix = {bad:?}"))).is_err(), "{bad}");
+    }
+    for bad in [".hidden", "a/b", "a\\b"] {
+        let lines = format!("prefix = \"/a/\"\nindex = {bad:?}");
+        assert!(Config::parse("f", &of(&lines)).is_err(), "{bad}");
+    }
+    let twice = of("prefix = \"/a/\"").repeat(2);
+    assert_eq!(faults(&twice), "f:6: files.prefix: \"/a/\" already has a directory");
+    let new = Config::parse("f", &of("prefix = \"/b/\"")).expect("in order");
+    assert_eq!(config.reload_diff(&new).needs_restart, ["files"]);
+    assert_eq!(config.reloaded(&new).files, config.files);
 }
 
 #[test]

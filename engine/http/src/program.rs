@@ -10,6 +10,7 @@ use bytes::Bytes;
 use protocol_http::server::{Connection, Parameters, Response};
 use protocol_http::{RequestHead, Status};
 use protocol_ws::Kind;
+use shards_runtime::Piece;
 
 use crate::Replies;
 
@@ -87,6 +88,12 @@ impl Block {
     #[must_use]
     pub fn len_bytes(&self) -> u64 {
         u64::from(self.end - self.start)
+    }
+}
+
+impl From<Block> for Piece {
+    fn from(Block { bytes, start, end }: Block) -> Piece {
+        Piece::Shared { block: bytes, start, end }
     }
 }
 

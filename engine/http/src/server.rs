@@ -24,7 +24,7 @@ use shards_storage::{FileEvent, RootId};
 
 use crate::disk::Disk;
 use crate::limits::{CONNECTIONS_SPARE, Counters, FILES_PER_TICK_MAX};
-use crate::program::{Block, Http};
+use crate::program::Http;
 use crate::site::Site;
 use crate::timers::Timers;
 use crate::visit::{Caller, Desk, Visit};
@@ -386,7 +386,7 @@ fn gather(http: &mut Http, buffers: &SendBuffers) -> Gather {
             let (start, end) = (range.start as u32, range.end as u32);
             Piece::Shared { block: Rc::clone(&text), start, end }
         }
-        Part::Piece(Block { bytes, start, end }) => Piece::Shared { block: bytes, start, end },
+        Part::Piece(block) => Piece::from(block),
     };
     parts.into_iter().map(piece).collect()
 }

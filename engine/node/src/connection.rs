@@ -17,6 +17,7 @@ use shards_runtime::{Piece, Socket};
 use crate::artifacts::Sending;
 use crate::events::Subscriber;
 use crate::fanout::Listener;
+use crate::files::Sending as FileSending;
 use crate::message::ForwardedRequest;
 use crate::pull::Pull;
 use crate::routes::Handler;
@@ -97,6 +98,8 @@ pub(crate) enum State {
     Sending(Box<Sending>),
     /// Hearing what happens.
     Subscriber(Box<Subscriber>),
+    /// Being sent a file, or about to be.
+    File(Box<FileSending>),
     /// Feeding a mount.
     Source(Box<Source>),
     /// Hearing a mount.

@@ -360,6 +360,11 @@ impl Node {
             }
         }
         self.clients_reported = self.connections.len() as u64;
+        if let Some(files) = &self.files {
+            let files = files.counters();
+            self.counters.file_cache_hits = files.cache_hits;
+            self.counters.file_bytes_read = files.read_bytes;
+        }
         let io = cx.io().counters();
         let load = cx.load();
         ShardStats {

@@ -16,6 +16,7 @@ mod events;
 mod fanout;
 mod feed;
 mod feeds;
+mod files;
 mod greeting;
 mod inbox;
 mod keep;
@@ -42,6 +43,7 @@ mod whole;
 pub use access::same;
 pub use artifacts::Artifacts;
 pub use census::{Census, FeedPlace, ListenerPlace};
+pub use files::Files;
 pub use message::{
     EndCause, ForwardedRequest, LentRow, ListenerRow, Message, PeerRow, PullFailure, PullOrder,
     Question, RoomRow, StreamNews, StreamOffer, Verdict,

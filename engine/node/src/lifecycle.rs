@@ -104,7 +104,10 @@ impl Node {
                 }
             }
             // What comes behind a request waits for its answer, within a bound.
-            State::Asking(Asking::Answer) | State::Answering | State::Sending(_)
+            State::Asking(Asking::Answer)
+            | State::Answering
+            | State::Sending(_)
+            | State::File(_)
                 if connection.keep_alive.is_wanted && !connection.close_after_output =>
             {
                 connection.input.extend_from_slice(bytes);
@@ -120,6 +123,7 @@ impl Node {
             | State::Parked(_)
             | State::Answering
             | State::Sending(_)
+            | State::File(_)
             | State::Subscriber(_)
             | State::Listener(_)
             | State::Closing => {}
@@ -151,7 +155,7 @@ impl Node {
                 self.end_source(cx, token, cause);
             }
             // A client may close its direction after asking, and still wants the answer.
-            State::Asking(Asking::Answer) | State::Sending(_) if !failed => {}
+            State::Asking(Asking::Answer) | State::Sending(_) | State::File(_) if !failed => {}
             State::Answering
                 if !failed && (connection.sending || !connection.output.is_empty()) =>
             {
@@ -188,6 +192,7 @@ impl Node {
             State::WebSocket(_) => return self.queue_websocket(token),
             State::Subscriber(_) => return self.subscriber_sent(cx, token),
             State::Sending(_) if !connection.has_records() => return self.send_file(cx, token),
+            State::File(_) => return self.file_goes_on(cx, token),
             _ => {}
         }
         self.send_output(cx, token);
@@ -368,7 +373,7 @@ impl Node {
             }
             State::Pull(_) => self.pull_failed(cx, token, "no answer in time"),
             State::Subscriber(_) => self.subscriber_timer(cx, token),
-            State::Answering | State::Sending(_) => {
+            State::Answering | State::Sending(_) | State::File(_) => {
                 // One that lingers has been sent everything.
                 self.counters.slow_readers += u64::from(connection.sending);
                 self.close(cx, token);
@@ -428,7 +433,7 @@ impl Node {
             State::WebSocket(socket) => self.websocket_ended(cx, token, &socket),
             State::Source(_) => unreachable!("a source ends by end_source"),
             State::Head(_) | State::V1(_) | State::Body(_) => {}
-            State::Answering | State::Sending(_) | State::Closing => {}
+            State::Answering | State::Sending(_) | State::File(_) | State::Closing => {}
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! This file holds the tables and turns events into calls; what the calls do stands in the files
 //! beside it: `routes` (what is where), `request` (heads), `whole` (what is answered at once),
-//! `source`, `fanout` (listeners), `pull`, `websocket`, `signalling`, `inbox`
+//! `files`, `source`, `fanout` (listeners), `pull`, `websocket`, `signalling`, `inbox`
 //! (messages), `lifecycle` (sending, receiving, closing).
 
 use std::collections::{BTreeMap, VecDeque};
@@ -23,6 +23,7 @@ use crate::connection::Connection;
 use crate::events::Events;
 use crate::fanout::Due;
 use crate::feed::{Feed, FeedKey};
+use crate::files::Files;
 use crate::greeting::SharedHead;
 use crate::message::Message;
 use crate::mount_to_stream::Players;
@@ -110,6 +111,7 @@ pub struct Node {
     /// Set while draining: when to close what is left.
     pub(crate) drain_until: Option<Instant>,
     pub(crate) log: Option<Box<dyn LogSink>>,
+    pub(crate) files: Option<Files>,
     pub(crate) turn: Option<Relay>,
     pub(crate) signalling: Option<Signalling>,
     /// Calls to the server's own peer.
@@ -175,6 +177,7 @@ impl Node {
             counters: Counters::default(),
             drain_until: None,
             log,
+            files: None,
             turn: None,
             signalling: None,
             calls: Calls::default(),
@@ -318,6 +321,7 @@ impl<I: Io> Service<I> for Node {
         let now = cx.now();
         self.shake_hands(cx);
         self.poll_artifacts(cx);
+        self.files_answered(cx);
         self.publish_sources(now);
         self.publish_feeds(cx);
         // Packets first: none waits for the sends to listeners of its own tick.
@@ -335,7 +339,8 @@ impl<I: Io> Service<I> for Node {
 
     fn deadline(&self) -> Option<Instant> {
         let has_waiting = !self.handshakes_waiting.is_empty() || !self.websockets_due.is_empty();
-        if self.has_due() || has_waiting || self.events.has_due() {
+        let has_files = self.files.as_ref().is_some_and(|files| files.has_more);
+        if self.has_due() || has_waiting || has_files || self.events.has_due() {
             return Some(self.started);
         }
         let slot = self.next_slot_at();

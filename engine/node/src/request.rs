@@ -4,6 +4,7 @@
 //! a path of `routes`   → taken whole and answered: `whole`
 //! PUT, SOURCE          credentials → claim (control) → source
 //! GET of a mount       → listener, at once or when control admits it
+//! GET of a file        → `files`, at once or when the storage thread has it
 //! OPTIONS              → answered here
 //! anything else        → taken whole, and control answers in Icecast's words
 //! ```
@@ -19,10 +20,12 @@ use protocol_http::{
 };
 use protocol_icy::{Answers, SourceRequest, V1Step};
 use shards_runtime::{Context, Io, Token};
+use shards_storage::FileError;
 
 use crate::access::{Verification, verify_password, verify_source};
 use crate::connection::{Asking, Connection, Parked, Record, State};
 use crate::fanout::Visit;
+use crate::files::{self, Place, lacks_slash, place_of, with_slash};
 use crate::keep::{asks_to_be_kept, redirect_to_https};
 use crate::message::{ForwardedRequest, Message, Question, StreamOffer};
 use crate::node::Node;
@@ -39,12 +42,31 @@ enum Wish {
     Source { mount: String, request: Box<SourceRequest>, body: BodyKind },
     /// Hear this mount.
     Listen { entry: Arc<MountEntry>, titled: bool, head_only: bool, looped: bool },
+    /// Send it a file of a directory.
+    File(Place),
+    /// The same, once it was looked for.
+    FileFound(files::Step),
     /// Have it answered when it is here whole.
     Take(Taking),
     /// Answered already, by a path of ours.
     Ours(Answer),
     /// Answered already, with this status.
     Answered { status: u16, bytes: Vec<u8> },
+}
+
+impl Wish {
+    /// Whether the client wants its connection kept, where an answer may let it go on.
+    fn asks_to_be_kept(&self, head: &RequestHead<'_>) -> Option<bool> {
+        match self {
+            Wish::Take(Taking { handler, .. }) => Some(match handler.ends_connections() {
+                true => asks_to_be_kept(head),
+                false => head.keep_alive,
+            }),
+            // A body that nobody takes would be read as the next request.
+            Wish::Ours(_) | Wish::File(_) => Some(head.keep_alive && has_no_body(head)),
+            _ => None,
+        }
+    }
 }
 
 impl Node {
@@ -157,28 +179,20 @@ impl Node {
                     (Wish::Answered { status: 429, bytes }, used)
                 } else {
                     let mut wish = wish_of(&head, *peer, &self.snapshot, &self.router, &answers);
-                    let may_redirect = match &mut wish {
-                        Wish::Take(Taking { handler, request, .. }) => {
-                            request.is_secure = is_secure;
-                            keep_alive.is_wanted = match handler.ends_connections() {
-                                true => asks_to_be_kept(&head),
-                                false => head.keep_alive,
-                            };
-                            true
-                        }
-                        // A body that nobody takes would be read as the next request.
-                        Wish::Ours(_) => {
-                            keep_alive.is_wanted = head.keep_alive && has_no_body(&head);
-                            true
-                        }
-                        _ => false,
-                    };
-                    if may_redirect {
+                    if let Wish::Take(taking) = &mut wish {
+                        taking.request.is_secure = is_secure;
+                    }
+                    if let Some(is_kept) = wish.asks_to_be_kept(&head) {
+                        keep_alive.is_wanted = is_kept;
                         let redirect = is_open.then(|| redirect_to_https(&head, &answers));
                         if let Some((status, bytes)) = redirect.flatten() {
                             self.counters.https_redirects += 1;
                             wish = Wish::Answered { status, bytes };
                         }
+                    }
+                    if let (Wish::File(place), Some(files)) = (&wish, &mut self.files) {
+                        let place = (&*self.snapshot.config, place);
+                        wish = Wish::FileFound(files.find(cx, place, &head, token));
                     }
                     (wish, used)
                 }
@@ -207,6 +221,9 @@ impl Node {
             }
             Wish::Take(taking) => self.take(cx, token, taking),
             Wish::Ours(answer) => self.reply(cx, token, &answer),
+            Wish::FileFound(step) => self.file_wish(cx, token, step),
+            // Of a world without disks.
+            Wish::File(_) => self.file_wish(cx, token, files::Step::Refused(FileError::NotFound)),
         }
     }
 
@@ -467,7 +484,17 @@ fn wish_of(
             ),
         },
         _ => {
-            // Behind the mounts, so that no page ever hides one.
+            // Behind the mounts, so that no file and no page ever hides one.
+            let config = &snapshot.config;
+            if let Some(place) = place_of(config, &path) {
+                return match head.method {
+                    Method::Get | Method::Head => Wish::File(place),
+                    _ => Wish::Ours(not_allowed("GET, HEAD, OPTIONS")),
+                };
+            }
+            if lacks_slash(config, &path) {
+                return Wish::Ours(with_slash(head.target.path()));
+            }
             if let Some(answer) = engine_web::answer(head, &path) {
                 return Wish::Ours(answer.into());
             }

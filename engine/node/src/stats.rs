@@ -123,6 +123,16 @@ counters! {
     calls,
     /// Packets of Opus that were too long for streams that play a mount.
     opus_packets_too_long,
+    /// Requests answered from a file of a directory.
+    files_sent,
+    /// Requests for files refused because too many were read at once.
+    files_refused,
+    /// Answers cut off because their file was changed meanwhile, or could not be read.
+    files_broken,
+    /// Files found in the shard's cache.
+    file_cache_hits,
+    /// Bytes read from files.
+    file_bytes_read,
     /// Access-log lines lost because their queue was full.
     log_lines_dropped,
 }

@@ -42,7 +42,7 @@ impl Disk {
     pub fn open(config: &Config, access_log: Option<&PathBuf>) -> anyhow::Result<Disk> {
         let recordings = config.workers.record_dir.as_ref();
         let mut disk = Disk { storage: None, log: None, recordings: None };
-        if access_log.is_none() && recordings.is_none() {
+        if access_log.is_none() && recordings.is_none() && config.files.is_empty() {
             return Ok(disk);
         }
         let storage = Storage::start(StorageConfig::default()).context("the storage executor")?;
@@ -59,6 +59,11 @@ impl Disk {
         }
         disk.storage = Some(storage);
         Ok(disk)
+    }
+
+    /// The thread, where there is one.
+    pub fn storage(&self) -> Option<&Storage> {
+        self.storage.as_ref()
     }
 
     /// A shard's end of the access log.

@@ -19,8 +19,9 @@ pub fn examine(config: &Config) -> ExitCode {
     println!("rtc: {}", crate::rtc::state(&config.rtc));
     println!("memory at the limits, at most:");
     let turn = config.turn.memory_terms(shards_count);
+    let files = config.files_memory_terms(shards_count);
     let mut total = 0_u64;
-    for term in config.limits.memory_terms(shards_count).into_iter().chain(turn) {
+    for term in config.limits.memory_terms(shards_count).into_iter().chain(turn).chain(files) {
         println!("  {:>12} KiB  {}", term.bytes / 1024, term.name);
         total = total.saturating_add(term.bytes);
     }

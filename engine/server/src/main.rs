@@ -4,6 +4,7 @@
 mod demo;
 mod disk;
 mod doctor;
+mod files;
 mod log;
 mod rtc;
 mod run;

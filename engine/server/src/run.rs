@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use engine_config::{Config, Mount, Secret, TURN_DATAGRAM_BUFFERS_COUNT};
 use engine_control::{Bell, Command, Control, Setup};
 use engine_events::Keeper;
-use engine_node::{Acceptor, LogSink, Message, Node, signalling, turn_relay};
+use engine_node::{Acceptor, Files, LogSink, Message, Node, signalling, turn_relay};
 use protocol_tls::ServerConfig;
 use shards_mesh::{MeshPort, mesh};
 use shards_ring::{ControlBell, RingConfig, RingGroup, UringIo};
@@ -56,10 +56,13 @@ pub fn run(mut config: Config) -> anyhow::Result<()> {
     let placement = Placement { shards_count, cores: config.shards.cores.clone() };
     let shards = {
         let ring_config = ring_config(&config);
+        let roots = crate::files::open(&config, disk.storage())?;
         let mut parts: Vec<Option<Parts>> = Vec::new();
         for (shard, port) in ports.into_iter().enumerate() {
+            let files = crate::files::port(&config, disk.storage(), &group.control(), shard)?;
             let (bell, shard) = (group.control(), ShardId(shard as u16));
-            parts.push(Some((port, disk.log_port(), disk.artifacts(move || bell.ring(shard))?)));
+            let artifacts = disk.artifacts(move || bell.ring(shard))?;
+            parts.push(Some((port, disk.log_port(), artifacts, files)));
         }
         let parts = Mutex::new(parts);
         let (group, acceptors) = (group.clone(), acceptors.clone());
@@ -69,9 +72,10 @@ pub fn run(mut config: Config) -> anyhow::Result<()> {
         let bridges = Mutex::new(crate::workers::bridges(&config, shards_count, desks));
         Shards::start(&placement, move |shard| {
             let io = group.open(shard, ring_config.clone())?;
-            let (port, log, artifacts) = parts.lock().expect("nobody panics here")[shard.index()]
-                .take()
-                .expect("a shard starts once");
+            let (port, log, artifacts, files) = parts.lock().expect("nobody panics here")
+                [shard.index()]
+            .take()
+            .expect("a shard starts once");
             let log = log.map(|port| Box::new(AccessLog(port)) as Box<dyn LogSink>);
             let relay = turn_relay(&shard_config, &turn_seed, shard.0, tls_of_shards.clone());
             let relay = relay.map_err(std::io::Error::other)?;
@@ -83,6 +87,7 @@ pub fn run(mut config: Config) -> anyhow::Result<()> {
             let bridge = bridges.lock().expect("nobody panics here")[shard.index()].take();
             let node = node.with_rtc(rtc.as_ref(), now()).with_workers(bridge);
             let node = node.with_artifacts(artifacts.map(Disk::files_of));
+            let node = node.with_files(files.map(|port| Files::new(port, roots.clone())));
             Ok(Shard::new(io, port, node))
         })?
     };
@@ -151,6 +156,7 @@ type Parts = (
     MeshPort<Message>,
     Option<shards_storage::LogPort>,
     Option<(shards_storage::FilePort, shards_storage::RootId)>,
+    Option<shards_storage::FilePort>,
 );
 
 /// Waits until a signal ends the server, and tells control each second what the access log came to.

@@ -11,6 +11,7 @@
 //! | `fallback`, `ogg`, `pulls` | streams that follow or replace one another |
 //! | `admin`, `pages`, `proxies`, `refusals` | what is asked of the server, and what is refused |
 //! | `kept`, `tls` | connections that are kept, and secure ones |
+//! | `files` | directories on disk |
 //! | `web` | the pages for browsers |
 //! | `routes`, `signalling` | paths of our own, and Symple over WebSocket |
 //! | `turn` | browsers and coturn's clients through the TURN of the server |
@@ -26,6 +27,7 @@ mod admin;
 mod claims;
 mod events;
 mod fallback;
+mod files;
 mod half_open;
 mod kept;
 mod limits;

@@ -46,8 +46,13 @@ impl Server {
     /// As [`Server::start`], with all that can be said. `{dir}` in the configuration is the
     /// server's folder, `{port}` its port.
     pub fn start_with(setup: Setup) -> Server {
+        Server::start_prepared(&setup, |_| {})
+    }
+
+    /// The same, once `prepare` has done something to its folder.
+    pub fn start_prepared(setup: &Setup, prepare: impl Fn(&Path)) -> Server {
         for _ in 0..20 {
-            if let Some(server) = Server::attempt(&setup) {
+            if let Some(server) = Server::attempt(setup, &prepare) {
                 return server;
             }
         }
@@ -55,10 +60,11 @@ impl Server {
     }
 
     /// One attempt; `None` when somebody else took the port meanwhile.
-    fn attempt(setup: &Setup) -> Option<Server> {
+    fn attempt(setup: &Setup, prepare: &impl Fn(&Path)) -> Option<Server> {
         let port = if setup.port == 0 { free_port() } else { setup.port };
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let folder = Folder::new("skywave");
+        prepare(folder.path());
         let config = folder.path().join("skywave.toml");
         fs::write(&config, folder.fill(&setup.toml, port)).expect("a file");
         let log = fs::File::create(folder.path().join("stderr")).expect("a file");
