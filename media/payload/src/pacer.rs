@@ -83,8 +83,9 @@ impl Pacer {
             self.timestamp_next += samples_in(late);
             self.is_first = true;
         }
-        let due = expected.max(now);
-        self.watch(now, due - now);
+        self.watch(now, expected.saturating_duration_since(now));
+        // What was given back counts from this packet on.
+        let due = self.next_due.unwrap_or(now).max(now);
         let timestamp = self.timestamp_next;
         let is_first = std::mem::take(&mut self.is_first);
         self.waiting.push_back(Waiting { due, packet: Paced { timestamp, is_first, payload } });
