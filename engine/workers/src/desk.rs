@@ -39,7 +39,7 @@ pub enum Word {
     Said(WorkerId, Message),
     /// Its link is closed. What becomes of it the next word tells.
     Closed(WorkerId),
-    /// Its process has ended.
+    /// Its process has ended. Nothing that it said follows.
     Departed(WorkerId, Departure),
 }
 
@@ -66,6 +66,8 @@ struct Employee {
     job: Box<Job>,
     desk: Option<Line>,
     is_dismissed: bool,
+    /// Its process has ended, and its last words are still to be read.
+    departure: Option<Departure>,
 }
 
 /// The link of a worker that runs.
@@ -129,7 +131,8 @@ impl Desk {
         let id = WorkerId(self.hired_count);
         self.orders.push(Order::Hire(id)).ok()?;
         self.hired_count += 1;
-        let employee = Employee { job: Box::new(job), desk: None, is_dismissed: false };
+        let employee =
+            Employee { job: Box::new(job), desk: None, is_dismissed: false, departure: None };
         self.employees.insert(id, employee);
         wake(&self.supervisor);
         Some(id)
@@ -275,15 +278,28 @@ impl Desk {
         self.lines_count = self.lines_count.wrapping_add(1);
         self.by_token.insert(token.slot, id);
         cx.submit(token, Op::Recv(socket));
+        if let Some(before) = self.employees.get(&id).and_then(|it| it.desk.as_ref()) {
+            // What the last one has not said by now is not waited for.
+            self.close(cx, before.token);
+        }
+        let Some(employee) = self.employees.get_mut(&id) else { return };
         let (is_sending, is_paused, is_closing) = (false, false, false);
         employee.desk = Some(Line { link, socket, token, is_sending, is_paused, is_closing });
         self.words.push_back(Word::Started(id));
     }
 
+    /// A process has ended. That is told when its link has come to its end: what it said last is on
+    /// its way there, and the end of a process is heard of sooner.
     fn departed(&mut self, id: WorkerId, departure: Departure) {
         self.stats.crashes += u64::from(matches!(departure, Departure::Crashed { .. }));
+        match self.employees.get_mut(&id) {
+            Some(employee) if employee.desk.is_some() => employee.departure = Some(departure),
+            _ => self.tell_departure(id, departure),
+        }
+    }
+
+    fn tell_departure(&mut self, id: WorkerId, departure: Departure) {
         if !matches!(departure, Departure::Crashed { .. }) {
-            self.leave(id);
             self.employees.remove(&id);
         }
         self.words.push_back(Word::Departed(id, departure));
@@ -336,6 +352,10 @@ impl Desk {
         if let Some(&id) = self.by_token.get(&token.slot) {
             self.leave(id);
             self.words.push_back(Word::Closed(id));
+            let employee = self.employees.get_mut(&id);
+            if let Some(departure) = employee.and_then(|employee| employee.departure.take()) {
+                self.tell_departure(id, departure);
+            }
         }
     }
 }
