@@ -13,6 +13,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use engine_rtc::{FRAGMENT, SDP};
 use protocol_http::{
     BodyKind, Limits, Preflight, RequestDecoder, RequestHead, ResponseWriter, Status, Step, Version,
 };
@@ -135,7 +136,14 @@ pub(crate) fn not_allowed(allow: &str) -> Answer {
 
 /// The answer to `OPTIONS` for a path of ours, a browser's preflight included.
 pub(crate) fn options(head: &RequestHead<'_>, allow: &str) -> Answer {
-    let answer = Answer::new(Status::NO_CONTENT).with_header("Allow", allow);
+    let mut answer = Answer::new(Status::NO_CONTENT).with_header("Allow", allow);
+    // Only what WHIP and WHEP have takes bodies here.
+    for (method, name, kind) in [("POST", "Accept-Post", SDP), ("PATCH", "Accept-Patch", FRAGMENT)]
+    {
+        if allow.split(", ").any(|allowed| allowed == method) {
+            answer = answer.with_header(name, kind);
+        }
+    }
     let Some(preflight) = Preflight::from_head(head) else { return answer };
     let answer = answer
         .with_header("Access-Control-Allow-Methods", allow)

@@ -56,3 +56,4 @@ pub use media_rtc::{CloseCause, Identity, Role};
 pub use rtc::Rtc;
 pub use settings::Settings;
 pub use stats::{End, Ended, Row, Stats, StreamRow};
+pub use whip::{FRAGMENT, SDP};

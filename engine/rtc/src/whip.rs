@@ -19,12 +19,12 @@ use crate::directory::Name;
 use crate::ids::SessionId;
 use crate::letter::Command;
 
-/// The media type of an offer.
-const SDP: &str = "application/sdp";
-/// The media type of a fragment.
-pub(crate) const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
+/// The media type of an offer (RFC 9725 §4.2).
+pub const SDP: &str = "application/sdp";
+/// The media type of a fragment (RFC 8840 §9).
+pub const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 /// What a script of another origin may read of an answer.
-pub(crate) const EXPOSED: &str = "Location, ETag, Link, Accept-Patch, Retry-After";
+pub(crate) const EXPOSED: &str = "Location, ETag, Link, Accept-Post, Accept-Patch, Retry-After";
 
 /// What is read of a request.
 #[derive(Clone, Copy, Debug)]

@@ -13,8 +13,11 @@ fn ask(server: &Server, request: &str) -> Reply {
 fn a_path_of_ours_says_what_methods_it_has() {
     let server = Server::start("");
     for (request, allow) in [
-        ("DELETE /metrics HTTP/1.1\r\nHost: h", "GET, HEAD, OPTIONS"),
-        ("PUT /api/health HTTP/1.1\r\nHost: h\r\nContent-Length: 0", "GET, HEAD, OPTIONS"),
+        ("DELETE /metrics HTTP/1.1\r\nHost: h\r\nConnection: close", "GET, HEAD, OPTIONS"),
+        (
+            "PUT /api/health HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\nConnection: close",
+            "GET, HEAD, OPTIONS",
+        ),
     ] {
         let reply = ask(&server, request);
         assert_eq!((reply.status, reply.header("allow")), (405, Some(allow)), "{}", reply.head);
@@ -27,6 +30,13 @@ fn a_path_of_ours_says_what_methods_it_has() {
     assert_eq!((reply.status, reply.header("allow")), (204, Some("GET, HEAD, OPTIONS")));
     assert_eq!(reply.header("access-control-allow-origin"), Some("*"));
     assert_eq!(reply.header("access-control-allow-headers"), Some("x-a, authorization"));
+    // WHIP and WHEP say what they take.
+    for path in ["whip", "whep"] {
+        let reply =
+            ask(&server, &format!("OPTIONS /{path}/a HTTP/1.1\r\nHost: h\r\nConnection: close"));
+        assert_eq!((reply.status, reply.header("allow")), (204, Some("POST, OPTIONS")));
+        assert_eq!(reply.header("accept-post"), Some("application/sdp"));
+    }
     // What is no path of ours is told so in Icecast's words.
     assert_eq!(ask(&server, "DELETE /nothing HTTP/1.1\r\nHost: h").status, 400);
 }
