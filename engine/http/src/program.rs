@@ -38,7 +38,7 @@ pub struct Request<'r> {
     /// Its path, decoded and without query.
     pub path: &'r str,
     /// What the path has in the places of the pattern's parameters.
-    pub parameters: Parameters<'r>,
+    pub parameters: &'r Parameters<'r>,
     /// Who asks.
     pub peer: IpAddr,
     /// Whether it came by TLS.

@@ -213,7 +213,7 @@ impl<S> Server<S> {
                 http.refuse(&mut self.http, Refused::TOO_MANY_REQUESTS);
                 continue;
             }
-            self.desk.handle(event, caller, visit, http, &mut self.http);
+            self.desk.handle(&event, caller, visit, http, &mut self.http);
             visit.go_on((self.desk.disk(), token), http, &mut self.http);
         }
         if let Some(talk) = &mut visit.talk {

@@ -77,7 +77,7 @@ impl<S> Desk<S> {
     /// Answers.
     pub(crate) fn handle(
         &mut self,
-        event: Event<'_>,
+        event: &Event<'_>,
         caller: Caller,
         visit: &mut Visit<S>,
         connection: &mut Connection,
@@ -85,7 +85,7 @@ impl<S> Desk<S> {
     ) {
         match event {
             Event::Request(head) => match head.target.decoded_path() {
-                Ok(path) => self.request((&head, &path), caller, visit, connection, http),
+                Ok(path) => self.request((head, &path), caller, visit, connection, http),
                 Err(refused) => connection.refuse(http, refused),
             },
             Event::Body(piece) => {
@@ -100,7 +100,7 @@ impl<S> Desk<S> {
             }
             Event::Refused(refused) => {
                 visit.forget();
-                connection.refuse(http, refused);
+                connection.refuse(http, *refused);
             }
         }
     }
@@ -132,7 +132,7 @@ impl<S> Desk<S> {
             Found::Nothing => return answer.text(Status::NOT_FOUND, "not found"),
         };
         let Caller { peer, is_secure, .. } = caller;
-        let request = Request { head, path, parameters, peer, is_secure };
+        let request = Request { head, path, parameters: &parameters, peer, is_secure };
         if route.needs_auth
             && let Some(auth) = self.auth
             && !(auth.is_allowed)(&request)
