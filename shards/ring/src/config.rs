@@ -34,10 +34,9 @@ pub struct RingConfig {
     pub datagram_buffer_bytes: u32,
     /// Let the kernel join datagrams of one sender (`UDP_GRO`). Each buffer then takes 72 KiB.
     pub udp_gro: bool,
-    /// While datagrams flow, or connections come several at once, a sleep lasts at least so long
-    /// unless many came, µs: one call into the kernel then brings several of them. It bounds how
-    /// often a shard is woken, and is what a datagram may wait. After a pause the first one wakes
-    /// at once. 0: each wakes.
+    /// While datagrams flow a sleep lasts at least so long unless many came, µs: one call into the
+    /// kernel then brings several of them. It bounds how often a shard is woken, and is what a
+    /// datagram may wait. After a pause the first one wakes at once. 0: each wakes.
     pub gather_us: u32,
 }
 

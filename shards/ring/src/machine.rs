@@ -45,9 +45,6 @@ pub(crate) const DATAGRAM_GROUP: u16 = 1;
 /// So many events end a sleep that gathers.
 const GATHERED_MAX: u32 = 64;
 
-/// For so long more connections are expected after several came at once.
-const CROWDED: Duration = Duration::from_millis(1);
-
 static ONE: u64 = 1;
 
 /// The real machine under one shard. It stays on the thread that opened it.
@@ -77,13 +74,12 @@ pub struct UringIo {
     /// Somebody rang during a set-up call.
     rung: bool,
     join_datagrams: bool,
-    /// Where datagrams or connections flow a sleep gathers several, for each that ends one costs
-    /// more than itself.
+    /// Where datagrams flow a sleep gathers several, for each that ends one costs more than itself.
+    /// Not so where connections come and go: the timer that bounds a short sleep costs more than
+    /// what it saves them.
     gather: Gather,
     /// The last wait brought datagrams.
     had_datagrams: bool,
-    /// Until then connections are not expected to come alone.
-    crowded_until: Instant,
     /// Taken and not dealt with, from `events_at` on.
     pub(crate) events: Vec<Event>,
     events_at: usize,
@@ -149,7 +145,6 @@ impl UringIo {
             join_datagrams: config.udp_gro,
             gather,
             had_datagrams: false,
-            crowded_until: clock::now(),
             events: Vec::with_capacity(COMPLETIONS_PER_WAIT_MAX),
             events_at: 0,
             looked_at: 0,
@@ -379,26 +374,6 @@ impl UringIo {
         rung
     }
 
-    /// Whether the next sleep gathers: where datagrams came, and for a while after several
-    /// connections came at once. One connection alone has nobody to wait for.
-    fn expect_more(&mut self, completions: &[Completion<Buffer>]) {
-        let mut accepted_count = 0;
-        self.had_datagrams = false;
-        for completion in completions {
-            match completion {
-                Completion::ReceivedFrom { .. } => {
-                    self.had_datagrams = true;
-                    return;
-                }
-                Completion::Accepted { .. } => accepted_count += 1,
-                _ => {}
-            }
-        }
-        if accepted_count > 1 {
-            self.crowded_until = self.now + CROWDED;
-        }
-    }
-
     /// How long the machine may sleep; not at all when `until` has passed.
     fn sleep_until(&self, until: Option<Instant>) -> Sleep {
         let retry = self.accept_later.front().map(|later| later.at);
@@ -476,8 +451,7 @@ impl Io for UringIo {
             } else {
                 let sleep = self.sleep_until(until);
                 expired = sleep == Sleep::No;
-                let gathers = self.had_datagrams || self.now < self.crowded_until;
-                let gather = if gathers { self.gather } else { Gather::NOTHING };
+                let gather = if self.had_datagrams { self.gather } else { Gather::NOTHING };
                 self.kernel.enter_gathering(sleep, gather);
             }
             rung |= self.drain(start, completions);
@@ -491,7 +465,8 @@ impl Io for UringIo {
         self.release_staged();
         self.now = clock::now();
         self.wall_clock = clock::wall_clock();
-        self.expect_more(&completions[start..]);
+        let is_datagram = |it: &Completion<_>| matches!(it, Completion::ReceivedFrom { .. });
+        self.had_datagrams = completions[start..].iter().any(is_datagram);
     }
 
     fn forward(&mut self, datagram: Forward<Buffer>) {
