@@ -8,7 +8,8 @@ use engine_config::Config;
 use media_rtc::{BitrateBounds, Identity, Limits, LocalCandidate, SessionConfig, Transport};
 
 /// What a viewer's way is taken to take until it is known: several times a usual stream, so that
-/// what is kept since a keyframe goes out within a moment and the viewer is not behind from then on.
+/// what is kept since a keyframe goes out within a moment, and the viewer is not behind from then
+/// on.
 const START_BPS: u64 = 5_000_000;
 
 /// What the driver is told at its start. All shards are told the same but for `shard`.

@@ -18,12 +18,10 @@ pub(super) struct Numbers {
     /// What lies before the last seam: late packets of it still have their place.
     before: Option<Base>,
     highest: Option<Highest>,
-    /// Timestamps of a replay, ascending: the publisher's and the viewer's. Bounded by the cache.
-    replayed: Vec<(u64, u64)>,
 }
 
 /// A run between two seams.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Base {
     source: u32,
     /// The first and the highest of the publisher's sequence numbers.
@@ -35,6 +33,9 @@ struct Base {
     picture_id: u16,
     tl0_picture_index: u8,
     is_vp8_shifted: bool,
+    /// Where the run began with a replay, its timestamps, ascending: the publisher's and the
+    /// viewer's. Bounded by the cache.
+    replayed: Vec<(u64, u64)>,
 }
 
 /// The newest that was given.
@@ -60,7 +61,6 @@ impl Numbers {
             base: None,
             before: None,
             highest: None,
-            replayed: Vec::new(),
         }
     }
 
@@ -92,22 +92,22 @@ impl Numbers {
         let begin = first.timestamp.wrapping_add(base.timestamp);
         // Packets of one picture may be apart; pictures are in the order of their timestamps but
         // for what is sent out of order, which a table by timestamp takes as well.
-        self.replayed.extend(packets.map(|packet| (packet.timestamp, 0)));
-        self.replayed.sort_unstable();
-        self.replayed.dedup();
-        for (place, (_, given)) in self.replayed.iter_mut().enumerate() {
+        base.replayed.extend(packets.map(|packet| (packet.timestamp, 0)));
+        base.replayed.sort_unstable();
+        base.replayed.dedup();
+        for (place, (_, given)) in base.replayed.iter_mut().enumerate() {
             *given = begin + step * place as u64;
         }
-        if let Some((last, given)) = self.replayed.last() {
+        if let Some((last, given)) = base.replayed.last() {
             base.timestamp = given.wrapping_sub(*last);
         }
     }
 
     /// The numbers of a packet; `None`: it comes too late to have any.
     pub fn project(&self, packet: &RtpPacket) -> Option<Projected> {
-        let (base, is_newest) = self.base_of(packet)?;
+        let base = self.base_of(packet)?;
         let sequence = packet.sequence.wrapping_add(base.sequence);
-        let replayed = if is_newest { self.replayed(packet.timestamp) } else { None };
+        let replayed = base.replayed(packet.timestamp);
         let timestamp = replayed.unwrap_or(packet.timestamp.wrapping_add(base.timestamp));
         let mut projected = Projected::new(sequence, timestamp as u32);
         if base.is_vp8_shifted {
@@ -138,14 +138,15 @@ impl Numbers {
             given_at: now,
             vp8: projected.vp8.or(own),
         });
-        if self.replayed.last().is_some_and(|(last, _)| packet.timestamp > *last + 900_000) {
-            self.replayed.clear();
+        if let Some(base) = &mut self.base
+            && base.replayed.last().is_some_and(|(last, _)| packet.timestamp > *last + 900_000)
+        {
+            base.replayed = Vec::new();
         }
     }
 
     fn begin(&mut self, first: &RtpPacket, sequence: u64, timestamp: u64) {
         self.before = self.base.take();
-        self.replayed.clear();
         let last = self.highest.and_then(|highest| highest.vp8);
         let own = if first.parameters.codec() == Codec::Vp8 { vp8_of(first) } else { None };
         let (picture_id, tl0_picture_index, is_vp8_shifted) = match (last, own) {
@@ -165,20 +166,30 @@ impl Numbers {
             picture_id,
             tl0_picture_index,
             is_vp8_shifted,
+            replayed: Vec::new(),
         });
     }
 
-    /// The run that a packet belongs to, and whether it is the newest.
-    fn base_of(&self, packet: &RtpPacket) -> Option<(&Base, bool)> {
+    /// The run that a packet belongs to.
+    fn base_of(&self, packet: &RtpPacket) -> Option<&Base> {
         let base = self.base.as_ref()?;
         if base.source == packet.source && packet.sequence >= base.first {
-            return Some((base, true));
+            return Some(base);
         }
         let before = self.before.as_ref()?;
         let is_within = (before.first..=before.highest).contains(&packet.sequence);
-        (before.source == packet.source && is_within).then_some((before, false))
+        (before.source == packet.source && is_within).then_some(before)
     }
 
+    /// The timestamp without wrapping, near the highest.
+    fn extended(&self, timestamp: u32) -> u64 {
+        let Some(highest) = self.highest else { return u64::from(timestamp) };
+        let ahead = timestamp.wrapping_sub(highest.timestamp as u32) as i32;
+        highest.timestamp.saturating_add_signed(i64::from(ahead))
+    }
+}
+
+impl Base {
     /// The timestamp of a picture of the replay; one that was missing there goes right behind the
     /// one before it.
     fn replayed(&self, timestamp: u64) -> Option<u64> {
@@ -187,13 +198,6 @@ impl Numbers {
             Err(place) if place == self.replayed.len() => None,
             Err(place) => Some(self.replayed[place.checked_sub(1)?].1 + 1),
         }
-    }
-
-    /// The timestamp without wrapping, near the highest.
-    fn extended(&self, timestamp: u32) -> u64 {
-        let Some(highest) = self.highest else { return u64::from(timestamp) };
-        let ahead = timestamp.wrapping_sub(highest.timestamp as u32) as i32;
-        highest.timestamp.saturating_add_signed(i64::from(ahead))
     }
 }
 
