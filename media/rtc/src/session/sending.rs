@@ -1,6 +1,6 @@
 //! Packets to the peer: the payload type that it knows the codec by, and a bound on what waits.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use str0m::media::Pt;
 use str0m::rtp::{ExtensionValues, RtpWrite, VideoOrientation, Vp8Descriptor, Vp8Patch};
@@ -67,6 +67,21 @@ pub(super) struct Outgoing {
     rate: Rate,
     /// Packets since the pacer was last seen empty.
     burst_count: u32,
+    /// Since when the way takes less than what flows.
+    tight_since: Option<Instant>,
+    /// What is sent again has its bounds.
+    has_bounds: bool,
+}
+
+/// How a packet goes out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    /// With all that waits: its publisher has spread it over time already.
+    AtOnce,
+    /// Behind what waits, as fast as the estimate says.
+    Spread,
+    /// Not at all: more waits than would be of use.
+    Refused,
 }
 
 /// By which payload type the viewer knows something; none where it does not.
@@ -82,21 +97,51 @@ const CHOICES_MAX: usize = 4;
 /// A run of packets that is longer is spread over time: a keyframe, or what is kept since one.
 const BURST_MAX: u32 = 64;
 
-/// Where the way takes less than so many hundredths of what flows, all of it is held back.
+/// But not over more than this, or what follows would be late as well.
+const SPREAD_MAX: Duration = Duration::from_millis(250);
+
+/// Where the way takes less than so many hundredths of what flows it is tight.
 const TIGHT_PARTS: u64 = 75;
 
+/// Only what stays tight while all of it flows is so in truth. An estimate that was low for a moment
+/// rises again with what arrives, and would not if less were sent; and a second is what the flow is
+/// measured over, with the burst that a viewer begins with.
+const TIGHT_AFTER: Duration = Duration::from_millis(1_500);
+
+/// What is older is not sent again: nobody would wait for it.
+const RESEND_AGE_MAX: Duration = Duration::from_secs(3);
+
+/// What is sent again is at most so much of all that is sent, over a second. It has to take loss
+/// that comes in runs, and a way that loses a fifth.
+const RESEND_SHARE_MAX: f32 = 0.4;
+
+/// On a tight way so much may wait; beyond it is better to go on with the next keyframe.
+const WAIT_MAX: Duration = Duration::from_millis(500);
+
 impl Outgoing {
-    /// A packet is to go out. `true`: at once, as its publisher has spread it over time already;
-    /// else the pacer has it wait for its time, behind whatever waits there.
-    fn is_at_once(&mut self, now: Instant, packet_bytes: usize, is_empty: bool) -> bool {
+    /// A packet is to go out. Others may wait, the first of them since then.
+    fn pace(
+        &mut self,
+        now: Instant,
+        packet_bytes: usize,
+        (is_empty, waits_since): (bool, Option<Instant>),
+        estimate_bps: Option<u64>,
+    ) -> Pace {
         self.rate.add(now, packet_bytes);
         self.burst_count = if is_empty { 1 } else { self.burst_count.saturating_add(1) };
-        self.burst_count <= BURST_MAX
-    }
-
-    fn is_too_much_for(&self, estimate_bps: Option<u64>) -> bool {
         let flow_bps = self.rate.bits_per_second();
-        estimate_bps.is_some_and(|estimate| estimate < flow_bps / 100 * TIGHT_PARTS)
+        let is_tight = estimate_bps.is_some_and(|estimate| estimate < flow_bps / 100 * TIGHT_PARTS);
+        self.tight_since = is_tight.then(|| self.tight_since.unwrap_or(now));
+        let time = |since: Option<Instant>| {
+            since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
+        };
+        let (is_tight, waited) = (time(self.tight_since) >= TIGHT_AFTER, time(waits_since));
+        match is_tight {
+            true if waited >= WAIT_MAX => Pace::Refused,
+            true => Pace::Spread,
+            false if self.burst_count > BURST_MAX && waited < SPREAD_MAX => Pace::Spread,
+            false => Pace::AtOnce,
+        }
     }
 
     /// The agreement has changed.
@@ -186,21 +231,30 @@ impl Session {
             Some(patch) => write.vp8_patch(patch),
             None => write,
         };
-        let queued_max = self.config.limits.queued_packets_max;
+        let limits = &self.config.limits;
+        let (queued_max, resend_max) = (limits.queued_packets_max, limits.resend_packets_max);
         let (estimate_bps, is_first) = (self.estimate_bps, !self.has_written);
         let section = self.tracks.iter_mut().find(|section| section.info.id == track);
         let mut outgoing = std::mem::take(&mut section.ok_or(SendError::NoTrack)?.outgoing);
         let written = self.guarded(|rtc| {
             let mut direct = rtc.direct_api();
             let stream = direct.stream_tx_by_mid(mid, None).ok_or(SendError::NoTrack)?;
-            let queued = stream.queue_info().map_or(0, |info| info.packet_count());
+            let info = stream.queue_info();
+            let (queued, waits_since) =
+                info.map_or((0, None), |info| (info.packet_count(), info.first_unsent()));
             if queued >= queued_max {
                 return Err(SendError::Full);
             }
+            if !std::mem::replace(&mut outgoing.has_bounds, true) {
+                stream.set_rtx_cache(resend_max, RESEND_AGE_MAX, Some(RESEND_SHARE_MAX));
+            }
             if kind == MediaKind::Video {
-                let is_empty = queued == 0 && is_first;
-                let is_at_once = outgoing.is_at_once(now, packet.payload.len(), is_empty);
-                stream.set_unpaced(is_at_once && !outgoing.is_too_much_for(estimate_bps));
+                let waiting = (queued == 0 && is_first, waits_since);
+                let pace = outgoing.pace(now, packet.payload.len(), waiting, estimate_bps);
+                if pace == Pace::Refused {
+                    return Err(SendError::Full);
+                }
+                stream.set_unpaced(pace == Pace::AtOnce);
             }
             stream.write_rtp(write);
             Ok(())
