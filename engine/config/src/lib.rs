@@ -53,7 +53,7 @@ pub use sections::{Credentials, Demo, Http, Listen, Log, Server, Shards, Tls};
 pub use symple::Symple;
 pub use turn::{TURN_DATAGRAM_BUFFERS_COUNT, Turn};
 pub use types::{Cidr, Level, Secret};
-pub use workers::Workers;
+pub use workers::{StreamMode, Workers};
 
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]

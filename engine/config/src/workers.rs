@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::Config;
 use crate::define::keys;
 use crate::rtc::stream_name;
 
@@ -89,6 +90,58 @@ impl Workers {
     }
 }
 
+/// What the server does with a stream, in icey's words.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StreamMode {
+    /// The server has its source, or hears a mount: it can only be watched.
+    Stream,
+    /// What is published is passed on, and recorded.
+    Record,
+    /// What is published is passed on.
+    Relay,
+}
+
+impl StreamMode {
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            StreamMode::Stream => "stream",
+            StreamMode::Record => "record",
+            StreamMode::Relay => "relay",
+        }
+    }
+
+    /// What a caller can ask of it.
+    pub fn capabilities(self) -> &'static [&'static str] {
+        match self {
+            StreamMode::Stream => &["view"],
+            StreamMode::Record | StreamMode::Relay => &["publish", "view"],
+        }
+    }
+}
+
+impl Config {
+    /// What is done with the stream of this name, configured or not.
+    pub fn stream_mode(&self, name: &str) -> StreamMode {
+        let workers = &self.workers;
+        let hears_mount =
+            |stream: &crate::Stream| stream.name == name && stream.from_mount.is_some();
+        let is_chosen = |only: &[String]| only.is_empty() || only.iter().any(|it| it == name);
+        if workers.named_sources().any(|(source, _)| source == name)
+            || self.streams.iter().any(hears_mount)
+        {
+            StreamMode::Stream
+        } else if workers.record
+            && workers.record_dir.is_some()
+            && is_chosen(&workers.record_streams)
+        {
+            StreamMode::Record
+        } else {
+            StreamMode::Relay
+        }
+    }
+}
+
 fn check_sources(sources: &[String]) -> Result<(), String> {
     for text in sources {
         match text.split_once('=') {
@@ -113,5 +166,20 @@ mod tests {
         for bad in ["door", "door=", "=x", "a/b=x"] {
             assert!(check_sources(&[bad.to_owned()]).is_err(), "{bad}");
         }
+    }
+    #[test]
+    fn a_stream_has_the_mode_of_what_is_done_with_it() {
+        let text = "[workers]\nsources = [\"door=/dev/video0\"]\nrecord_dir = \"/r\"\n\
+            record_streams = [\"hall\", \"door\"]\n\
+            [[stream]]\nname = \"air\"\nfrom_mount = \"/a.opus\"\n";
+        let mut config = Config::parse("f", text).expect("in order");
+        let modes = |config: &Config| {
+            ["door", "air", "hall", "other"].map(|name| config.stream_mode(name).as_str())
+        };
+        assert_eq!(modes(&config), ["stream", "stream", "record", "relay"]);
+        config.workers.record_streams.clear();
+        assert_eq!(modes(&config), ["stream", "stream", "record", "record"]);
+        config.workers.record = false;
+        assert_eq!(modes(&config), ["stream", "stream", "relay", "relay"]);
     }
 }

@@ -41,7 +41,7 @@ impl Control {
             "product": NAME,
             "service": NAME,
             "version": VERSION,
-            "mode": "relay",
+            "mode": config.stream_mode(&config.symple.stream).as_str(),
             "source": {"value": "", "kind": "none", "remote": false},
             "http": http,
             "peer": peer(config),
@@ -88,7 +88,7 @@ impl Control {
             "product": NAME,
             "service": NAME,
             "version": VERSION,
-            "mode": "relay",
+            "mode": config.stream_mode(&config.symple.stream).as_str(),
             "host": listen.map(|address| address.ip().to_string()),
             "port": self.setup.port,
             "source": {"value": "", "kind": "none", "remote": false},
@@ -166,7 +166,10 @@ fn streams_of<'a>(rows: impl Iterator<Item = &'a StreamRow>, config: &'a Config)
     }
     let rows = streams.into_iter();
     rows.map(|(name, (live, tracks, viewers))| {
-        let mut row = json!({"name": name, "live": live, "tracks": tracks, "viewers": viewers});
+        let mode = config.stream_mode(name).as_str();
+        let mut row = json!({
+            "name": name, "mode": mode, "live": live, "tracks": tracks, "viewers": viewers,
+        });
         let configured = config.streams.iter().find(|stream| stream.name == name);
         let mounts =
             configured.map(|it| [("to_mount", &it.to_mount), ("from_mount", &it.from_mount)]);
@@ -227,9 +230,10 @@ mod tests {
         assert_eq!(
             Value::from(streams_of(rows.iter(), &config)),
             json!([
-                {"name": "b", "live": true, "tracks": 2, "viewers": 4},
+                {"name": "b", "mode": "relay", "live": true, "tracks": 2, "viewers": 4},
                 {
                     "name": "hall",
+                    "mode": "relay",
                     "live": false,
                     "tracks": 0,
                     "viewers": 0,

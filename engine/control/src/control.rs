@@ -309,6 +309,7 @@ impl Control {
             | Message::Title { .. }
             | Message::FeedEnd(_)
             | Message::Symple(_)
+            | Message::StreamIs { .. }
             | Message::ListPeers { .. }
             | Message::Snapshot(_)
             | Message::Verdict { .. }

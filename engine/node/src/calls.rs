@@ -3,6 +3,8 @@
 //! ```text
 //! init ──► accept, or reject: busy, unavailable
 //! offer ─► Rtc::open ──► answer, or hangup with the reason
+//!             ▲   └────► nobody publishes it: `waiting`
+//!             └── it is live now ◄────┘ └─► too late: hangup
 //! offer again, candidate, hangup ─► Rtc::manage, wherever the session is by then
 //! session over ─► hangup
 //! ```
@@ -15,9 +17,12 @@
 //! *Invariant:* a caller has one call. When its WebSocket is gone the call is forgotten and the
 //! media goes on, until the far end is silent for too long.
 
+mod waiting;
+
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::net::IpAddr;
+use std::time::Instant;
 
 use engine_rtc::{Asker, Command, Name, Open, Opened, Outcome, Role, SessionId, whip};
 use protocol_symple::{Call, ConnectionKey, Input, Recipient};
@@ -28,10 +33,14 @@ use crate::message::Message;
 use crate::node::Node;
 use crate::rtc::MOUNT_IN_USE;
 use crate::signalling::token_of;
+use waiting::Waiting;
 
 /// Candidates that may wait for a session to be opened. Further ones are not needed: ours lead to
 /// the caller.
 const CANDIDATES_MAX: usize = 32;
+
+/// A longer candidate is none of a browser's.
+const CANDIDATE_BYTES_MAX: usize = 512;
 
 /// What stands before a caller's address where other sessions have their `User-Agent`.
 pub(crate) const AGENT_PREFIX: &str = "symple:";
@@ -43,9 +52,11 @@ pub(crate) struct Calls {
     /// Whose question each number is.
     asked: BTreeMap<u64, ConnectionKey>,
     numbers: u64,
+    /// Those whose stream has no publisher yet.
+    waiting: Waiting,
 }
 
-struct OneCall {
+pub(crate) struct OneCall {
     /// `user|id`.
     caller: String,
     client: IpAddr,
@@ -64,10 +75,34 @@ struct Wish {
 enum Stage {
     /// Accepted; an offer is to come.
     Accepted,
-    /// An offer is being answered; these candidates came meanwhile.
-    Opening(Vec<String>),
+    /// An offer is being answered.
+    Opening(Offer),
+    /// Nobody publishes what it wants to watch; when it is looked at again.
+    Waiting(Offer, Instant),
     /// There is a session.
     Open(SessionId, Name),
+}
+
+/// An offer that is not answered yet.
+struct Offer {
+    sdp: String,
+    role: Role,
+    name: Name,
+    /// Whether a token was shown.
+    is_known: bool,
+    /// The number of the question that it is.
+    asked: u64,
+    /// Candidates that came meanwhile.
+    candidates: Vec<String>,
+    /// When it is given up, once it has had to wait.
+    waits_until: Option<Instant>,
+}
+
+impl Offer {
+    /// What it holds. Candidates are few and short, and counted as their most when it begins.
+    fn bytes(&self) -> usize {
+        self.sdp.len() + CANDIDATES_MAX * CANDIDATE_BYTES_MAX
+    }
 }
 
 impl Wish {
@@ -96,9 +131,16 @@ impl Calls {
         Asker::Other(self.numbers)
     }
 
-    /// A session of signalling is gone.
-    pub(crate) fn forget(&mut self, connection: ConnectionKey) {
-        self.by_connection.remove(&connection);
+    /// A session of signalling is gone, or its call over.
+    pub(crate) fn forget(&mut self, connection: ConnectionKey) -> Option<OneCall> {
+        let call = self.by_connection.remove(&connection)?;
+        self.waiting.remove(connection, &call);
+        Some(call)
+    }
+
+    /// When those that wait are to be looked at; `past` is now or before.
+    pub(crate) fn deadline(&self, past: Instant) -> Option<Instant> {
+        if self.waiting.has_ready() { Some(past) } else { self.waiting.deadline() }
     }
 }
 
@@ -133,7 +175,7 @@ impl Node {
                 self.call_candidate(cx, connection, candidate.candidate);
             }
             Call::Hangup { .. } | Call::Reject { .. } => {
-                let call = self.calls.by_connection.remove(&connection);
+                let call = self.calls.forget(connection);
                 if let Some(OneCall { stage: Stage::Open(session, name), .. }) = call {
                     self.manage_call(cx, connection, session, name, Command::Delete);
                 }
@@ -181,7 +223,7 @@ impl Node {
                 let (session, name) = (*session, name.clone());
                 return self.manage_call(cx, connection, session, name, Command::Offer(sdp));
             }
-            Stage::Opening(_) => return,
+            Stage::Opening(_) | Stage::Waiting(..) => return,
             Stage::Accepted => {}
         }
         call.wish.hear(message);
@@ -208,12 +250,28 @@ impl Node {
         if role == Role::Publish && self.is_mount_in_use(&name) {
             return self.end_call(cx, connection, MOUNT_IN_USE.to_owned());
         }
-        let Some(call) = self.calls.by_connection.get_mut(&connection) else { return };
-        call.stage = Stage::Opening(Vec::new());
-        let (client, agent) = (call.client, Some(format!("{AGENT_PREFIX}{}", call.caller)));
+        let (candidates, waits_until) = (Vec::new(), None);
+        let offer = Offer { sdp, role, name, is_known, asked: 0, candidates, waits_until };
+        self.open_call(cx, connection, offer);
+    }
+
+    /// Asks WebRTC for a session.
+    fn open_call<I: Io>(
+        &mut self,
+        cx: &mut Context<'_, I, Message>,
+        connection: ConnectionKey,
+        mut offer: Offer,
+    ) {
         let asker = self.calls.ask(connection);
-        let Some(rtc) = &mut self.rtc else { return };
-        rtc.open(cx, asker, Open { role, name, offer: &sdp, client, agent, is_known });
+        offer.asked = self.calls.numbers;
+        let Some(call) = self.calls.by_connection.get_mut(&connection) else { return };
+        let (client, agent) = (call.client, Some(format!("{AGENT_PREFIX}{}", call.caller)));
+        if let Some(rtc) = &mut self.rtc {
+            let Offer { sdp, role, name, is_known, .. } = &offer;
+            let (name, role, is_known) = (name.clone(), *role, *is_known);
+            rtc.open(cx, asker, Open { role, name, offer: sdp, client, agent, is_known });
+        }
+        call.stage = Stage::Opening(offer);
     }
 
     fn call_candidate<I: Io>(
@@ -225,9 +283,10 @@ impl Node {
         let Some(call) = self.calls.by_connection.get_mut(&connection) else { return };
         match &mut call.stage {
             Stage::Accepted => {}
-            Stage::Opening(waiting) => {
-                if waiting.len() < CANDIDATES_MAX {
-                    waiting.push(candidate);
+            Stage::Opening(Offer { candidates, .. })
+            | Stage::Waiting(Offer { candidates, .. }, _) => {
+                if candidates.len() < CANDIDATES_MAX && candidate.len() <= CANDIDATE_BYTES_MAX {
+                    candidates.push(candidate);
                 }
             }
             Stage::Open(session, name) => {
@@ -263,7 +322,13 @@ impl Node {
     ) {
         let connection = self.calls.asked.remove(&number);
         let call = connection.and_then(|it| Some((it, self.calls.by_connection.get_mut(&it)?)));
-        let Some((connection, call)) = call else {
+        // What was asked for an earlier call of the same caller is not this one's.
+        let is_opened = matches!(outcome, Outcome::Opened(_));
+        let is_its = |call: &OneCall| match &call.stage {
+            Stage::Opening(offer) => offer.asked == number,
+            _ => !is_opened,
+        };
+        let Some((connection, call)) = call.filter(|(_, call)| is_its(call)) else {
             // Whoever asked is gone, and knows nothing of the session.
             if let (Outcome::Opened(Opened { session, name, .. }), Some(rtc)) =
                 (outcome, &mut self.rtc)
@@ -279,8 +344,8 @@ impl Node {
                 let before = std::mem::replace(&mut call.stage, stage);
                 let caller = call.caller.clone();
                 self.say_to_caller(cx, &caller, &Call::Answer { sdp: answer });
-                let Stage::Opening(waiting) = before else { return };
-                for candidate in waiting {
+                let Stage::Opening(offer) = before else { return };
+                for candidate in offer.candidates {
                     let command = Command::Candidate(candidate);
                     self.manage_call(cx, connection, session, name.clone(), command);
                 }
@@ -289,9 +354,11 @@ impl Node {
                 let caller = call.caller.clone();
                 self.say_to_caller(cx, &caller, &Call::Answer { sdp: answer.body });
             }
+            // A second offer that is refused leaves the session as it was.
+            Outcome::Answered(_) if !matches!(call.stage, Stage::Opening(_)) => {}
             Outcome::Answered(answer) => {
-                // A second offer that is refused leaves the session as it was.
-                if matches!(call.stage, Stage::Opening(_)) {
+                let waits = answer.status == 404 && self.call_waits(cx.now(), connection);
+                if !waits {
                     self.end_call(cx, connection, answer.body.trim().to_owned());
                 }
             }
@@ -304,7 +371,7 @@ impl Node {
         connection: ConnectionKey,
         reason: String,
     ) {
-        if let Some(call) = self.calls.by_connection.remove(&connection) {
+        if let Some(call) = self.calls.forget(connection) {
             self.say_to_caller(cx, &call.caller, &Call::Hangup { reason });
         }
     }

@@ -49,6 +49,7 @@ impl Node {
             }
             Message::FeedEnd(session) => self.feed_ended(cx.now(), session),
             Message::Symple(mail) => self.symple_letter(cx, *mail),
+            Message::StreamIs { name, is_live } => self.stream_is(cx.now(), name, is_live),
             Message::ListPeers { request } => {
                 let rows = Box::new(self.list_peers(cx));
                 cx.send_surely(cx.control(), Message::Peers { request, rows });
@@ -153,7 +154,7 @@ impl Node {
         self.routes_follow_snapshot(cx);
         if !Arc::ptr_eq(&self.snapshot.config, &config) || has_other_tls {
             self.turn_follows_snapshot();
-            self.signalling_follows_snapshot();
+            self.signalling_follows_snapshot(cx.now());
             self.rtc_follows_snapshot();
             self.feeders_follow_snapshot(cx);
         }

@@ -25,6 +25,7 @@ mod message;
 mod mount_to_stream;
 mod mutant;
 mod node;
+mod own_peer;
 mod proxy;
 mod pull;
 mod request;

@@ -58,6 +58,14 @@ pub enum Message {
     /// A letter of signalling; its contents are `protocol-symple`'s.
     Symple(Box<protocol_symple::Mail>),
 
+    /// A stream that is at home at the sender is live, or over.
+    StreamIs {
+        /// Its name.
+        name: engine_rtc::Name,
+        /// Whether somebody publishes it.
+        is_live: bool,
+    },
+
     /// About WebRTC.
     Rtc(engine_rtc::Letter),
 

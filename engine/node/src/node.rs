@@ -27,6 +27,7 @@ use crate::files::Files;
 use crate::greeting::SharedHead;
 use crate::message::Message;
 use crate::mount_to_stream::Players;
+use crate::own_peer::OwnPeer;
 use crate::routes::Handler;
 use crate::signalling::Signalling;
 use crate::snapshot::{MountId, Session, SessionId, Snapshot};
@@ -116,6 +117,7 @@ pub struct Node {
     pub(crate) signalling: Option<Signalling>,
     /// Calls to the server's own peer.
     pub(crate) calls: Calls,
+    pub(crate) own_peer: OwnPeer,
     /// WebSockets now, those that have something to send, and those that wait for more of it until
     /// a time.
     pub(crate) websockets_count: u64,
@@ -181,6 +183,7 @@ impl Node {
             turn: None,
             signalling: None,
             calls: Calls::default(),
+            own_peer: OwnPeer::default(),
             websockets_count: 0,
             websockets_due: VecDeque::new(),
             websockets_held: VecDeque::new(),
@@ -353,6 +356,8 @@ impl<I: Io> Service<I> for Node {
             self.drain_until,
             self.turn.as_ref().and_then(Relay::deadline),
             self.signalling.as_ref().and_then(|it| it.server.deadline()),
+            self.own_peer.deadline(),
+            self.calls.deadline(self.started),
             self.rtc.as_ref().and_then(Rtc::deadline),
             self.workers.as_ref().and_then(Bridge::deadline),
             self.feeders.deadline(),

@@ -136,6 +136,7 @@ impl Node {
             notices.into_iter().for_each(|notice| self.worker_tells(cx, notice));
         }
         self.bridge_mounts(cx);
+        self.tell_of_streams(cx);
         let Some(rtc) = &mut self.rtc else { return };
         let (outcomes, ended) = (rtc.take_outcomes(), rtc.take_ended());
         for (asker, outcome) in outcomes {

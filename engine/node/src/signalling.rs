@@ -11,20 +11,20 @@
 //! order and are never lost; what clients may make a shard post is bounded by
 //! [`LETTERS_WAITING_MAX`], beyond which it does not listen to them.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use engine_config::Config;
 use protocol_symple::{
     Access, Chosen, ConnectionKey, Input, Limits, Output, RoomName, RoomRules, Server, ShardIndex,
-    Token as Secret, VirtualPeer,
+    Token as Secret,
 };
 use protocol_ws::{
     self as ws, CloseCode, ConnectionSettings, ContextLimits, Contexts, DeflateSettings, Kind,
     NotAnOriginRule, OriginPolicy,
 };
-use serde_json::{Map, json};
 use sha2::{Digest, Sha256};
 use shards_runtime::{Context, Io, ShardId, Token};
 
@@ -32,6 +32,7 @@ use crate::connection::State;
 use crate::message::{Message, PeerRow, RoomRow};
 use crate::mutant::mutant;
 use crate::node::Node;
+use crate::own_peer::{OwnPeer, own_peer};
 use crate::stats::SympleStats;
 use crate::turn::TurnSeed;
 
@@ -148,24 +149,8 @@ fn symple_config(config: &Config) -> protocol_symple::Config {
             rooms_max: symple.rooms_per_shard_max,
             ..Limits::default()
         },
-        virtual_peers: own_peer(config).into_iter().collect(),
+        virtual_peers: own_peer(config, &BTreeSet::new()).into_iter().collect(),
     }
-}
-
-/// The server's own peer: in a room of its own name and in everybody's.
-fn own_peer(config: &Config) -> Option<VirtualPeer> {
-    let (user, id) = config.symple.peer_parts()?;
-    let rooms = std::iter::once(user).chain(config.symple.rooms.iter().map(String::as_str));
-    let rooms = rooms.filter_map(RoomName::new).collect();
-    let mut data = Map::new();
-    data.insert("name".to_owned(), json!(config.symple.peer_name));
-    data.insert("type".to_owned(), json!("server"));
-    data.insert("mode".to_owned(), json!("relay"));
-    let capabilities: &[&str] = if config.rtc.is_wanted() { &["publish", "view"] } else { &[] };
-    data.insert("capabilities".to_owned(), json!(capabilities));
-    let streams: Vec<&str> = config.streams.iter().map(|stream| stream.name.as_str()).collect();
-    data.insert("streams".to_owned(), json!(streams));
-    VirtualPeer::new(user, id, rooms, data)
 }
 
 impl Signalling {
@@ -195,6 +180,7 @@ impl Node {
     #[must_use]
     pub fn with_signalling(mut self, signalling: Option<Signalling>) -> Node {
         self.signalling = signalling;
+        self.own_peer = OwnPeer::new(&self.snapshot.config);
         self
     }
 
@@ -237,13 +223,16 @@ impl Node {
             signalling.server.handle(cx.now(), Input::Tick);
             self.carry_out(cx);
         }
+        self.tick_own_peer(cx);
+        self.tick_calls(cx);
         self.flush_websockets(cx);
     }
 
-    /// Who may come in has changed.
-    pub(crate) fn signalling_follows_snapshot(&mut self) {
+    /// Who may come in has changed, or what the own peer says.
+    pub(crate) fn signalling_follows_snapshot(&mut self, now: Instant) {
         if let Some(signalling) = &mut self.signalling {
             signalling.server.set_access(access(&self.snapshot.config));
+            self.own_peer.is_stale(now);
         }
     }
 

@@ -121,6 +121,10 @@ counters! {
     websockets_overloaded,
     /// Calls that the server's own peer took.
     calls,
+    /// Calls of viewers that waited because nobody published their stream.
+    calls_waited,
+    /// Of these, given up: nobody came in time, or there was no room.
+    calls_given_up,
     /// Packets of Opus that were too long for streams that play a mount.
     opus_packets_too_long,
     /// Requests answered from a file of a directory.

@@ -85,6 +85,8 @@ pub(crate) enum Word {
 pub(crate) struct Directory {
     streams: BTreeMap<Name, Stream>,
     streams_max: usize,
+    /// Streams that went live or ended, as they are now, until somebody asks.
+    changes: BTreeMap<Name, bool>,
 }
 
 #[derive(Default)]
@@ -99,7 +101,7 @@ struct Stream {
 
 impl Directory {
     pub(crate) fn new(streams_max: usize) -> Directory {
-        Directory { streams: BTreeMap::new(), streams_max }
+        Directory { streams: BTreeMap::new(), streams_max, changes: BTreeMap::new() }
     }
 
     pub(crate) fn claim(&mut self, claim: &Claim, mut say: impl FnMut(ShardId, Word)) -> Granted {
@@ -114,6 +116,7 @@ impl Directory {
             }
             say(owner.shard(), Word::Replaced(owner));
             if stream.source.take().is_some() {
+                self.changes.insert(claim.name.clone(), false);
                 tell(&claim.name, stream, say);
             }
         }
@@ -127,6 +130,7 @@ impl Directory {
         let Some(stream) = self.streams.get_mut(name) else { return };
         if stream.owner == Some(source.session) && stream.source != Some(source) {
             stream.source = Some(source);
+            self.changes.insert(name.clone(), true);
             tell(name, stream, say);
         }
     }
@@ -139,6 +143,7 @@ impl Directory {
         }
         stream.owner = None;
         if stream.source.take().is_some() {
+            self.changes.insert(name.clone(), false);
             tell(name, stream, say);
         }
         self.forget_unused(name);
@@ -180,6 +185,12 @@ impl Directory {
     pub(crate) fn live_names(&self) -> impl Iterator<Item = &Name> {
         let is_live = |(_, stream): &(&Name, &Stream)| stream.source.is_some();
         self.streams.iter().filter(is_live).map(|(name, _)| name)
+    }
+
+    /// Streams that went live or ended since this was last asked, each as it is now. Where nobody
+    /// asks they are at most as many as names that were published.
+    pub(crate) fn take_changes(&mut self) -> BTreeMap<Name, bool> {
+        std::mem::take(&mut self.changes)
     }
 
     /// Who publishes a stream.
@@ -243,13 +254,16 @@ mod tests {
         directory.live(&stage, source, |to, word| said.push((to, word)));
         let there = Word::Source { name: stage.clone(), source: Some(source) };
         assert_eq!(std::mem::take(&mut said), [(ShardId(5), there)]);
+        assert_eq!(directory.take_changes(), [(stage.clone(), true)].into());
         // Another takes over: the first is told so, and its late end changes nothing.
         let granted = directory.claim(&claim(two, true), |to, word| said.push((to, word)));
         assert_eq!(granted, Granted::Yes);
         let replaced = (ShardId(3), Word::Replaced(one));
         assert_eq!(std::mem::take(&mut said), [replaced, (ShardId(5), none)]);
+        assert_eq!(directory.take_changes(), [(stage.clone(), false)].into());
         directory.gone(&stage, one, |_, _| unreachable!());
         directory.live(&stage, source, |_, _| unreachable!());
+        assert_eq!(directory.take_changes(), BTreeMap::new());
         assert_eq!((directory.streams_count(), directory.live_count()), (1, 0));
         directory.gone(&stage, two, |_, _| unreachable!());
         directory.unfollow(&stage, ShardId(5));

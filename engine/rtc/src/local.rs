@@ -249,6 +249,12 @@ impl Rtc {
         self.directory.live_names()
     }
 
+    /// The streams at home here that went live or ended since this was last asked, each as it is
+    /// now. To be asked in every tick.
+    pub fn take_stream_changes(&mut self) -> BTreeMap<Name, bool> {
+        self.directory.take_changes()
+    }
+
     /// What became of a local publisher's claim.
     pub(crate) fn local_claimed<I: Io, M: Send + From<Letter>>(
         &mut self,

@@ -284,7 +284,8 @@ impl Rtc {
         stream.is_some_and(|stream| stream.wait_s.unwrap_or(self.config.rtc.wait_s) > 0)
     }
 
-    fn wait_of(&self, name: &str) -> Duration {
+    /// How long viewers of a stream wait for its publisher.
+    pub fn wait_of(&self, name: &str) -> Duration {
         let stream = self.config.streams.iter().find(|stream| *stream.name == *name);
         let own = stream.and_then(|stream| stream.wait_s);
         Duration::from_secs(own.unwrap_or(self.config.rtc.wait_s))

@@ -14,6 +14,7 @@
 //! | `files` | directories on disk |
 //! | `web` | the pages for browsers |
 //! | `routes`, `signalling` | paths of our own, and Symple over WebSocket |
+//! | `calls` | calls to the server's own peer, and what it says of streams |
 //! | `turn` | browsers and coturn's clients through the TURN of the server |
 //! | `workers` | sources and recordings through worker processes |
 //! | `process` | configuration, signals, logs |
@@ -24,6 +25,7 @@
 mod harness;
 
 mod admin;
+mod calls;
 mod claims;
 mod events;
 mod fallback;

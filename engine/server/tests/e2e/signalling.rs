@@ -14,9 +14,9 @@ use crate::harness::{
 use crate::turn::page_server;
 
 /// A client on a WebSocket of tungstenite.
-struct Client {
+pub(crate) struct Client {
     socket: WebSocket<TcpStream>,
-    address: String,
+    pub(crate) address: String,
 }
 
 fn open(server: &Server, path: &str) -> WebSocket<TcpStream> {
@@ -28,9 +28,13 @@ fn open(server: &Server, path: &str) -> WebSocket<TcpStream> {
 }
 
 impl Client {
-    fn of(server: &Server, user: &str) -> Client {
+    pub(crate) fn of(server: &Server, user: &str) -> Client {
+        Client::with_token(server, user, "")
+    }
+
+    pub(crate) fn with_token(server: &Server, user: &str, token: &str) -> Client {
         let mut client = Client { socket: open(server, "/ws"), address: String::new() };
-        client.say(json!({"type": "auth", "user": user, "token": ""}));
+        client.say(json!({"type": "auth", "user": user, "token": token}));
         let welcome = client.hear(|message| message["type"] == "welcome");
         assert_eq!(welcome["rooms"], json!([user, "public"]));
         client.address = format!("{user}|{}", welcome["peer"]["id"].as_str().expect("an id"));
@@ -41,12 +45,12 @@ impl Client {
         self.address.split_once('|').expect("an address").1
     }
 
-    fn say(&mut self, message: Value) {
+    pub(crate) fn say(&mut self, message: Value) {
         self.socket.send(Message::text(message.to_string())).expect("sent");
     }
 
     /// The next message that is like this.
-    fn hear(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn hear(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
         loop {
             let message = self.socket.read().expect("a message in time");
             if let Message::Text(text) = message {
@@ -272,7 +276,7 @@ fn everybody_is_told_that_the_server_stops() {
 }
 
 /// A browser on the page that is served there.
-fn chromium(folder: &Folder, port: u16) -> Peer {
+pub(crate) fn chromium(folder: &Folder, port: u16) -> Peer {
     let profile = format!("--user-data-dir={}", folder.path().join("profile").display());
     let address = format!("http://127.0.0.1:{port}/");
     peer(
@@ -367,122 +371,4 @@ fn chromium_signals_over_tls_and_compressed() {
     let has = |beginning: &str| told.iter().any(|text| text.starts_with(beginning));
     assert!(has("extensions%20permessage-deflate"), "{told:?}");
     assert!(has("peer%20server") && has("heard%20true"), "{told:?}");
-}
-
-/// Calls to the server's own peer: one publishes a picture that moves, another watches it.
-const CALL_PAGE: &str = r#"<!doctype html><canvas id="canvas" width="320" height="240"></canvas><script>
-const say = word => fetch("/say?" + encodeURIComponent(word));
-addEventListener("unhandledrejection", event => say("error " + event.reason));
-function join(user) {
-  return new Promise((resolve, reject) => {
-    const socket = new WebSocket("ws://127.0.0.1:PORT/ws");
-    const peer = { send: message => socket.send(JSON.stringify(message)), on: () => {} };
-    socket.onopen = () => peer.send({ type: "auth", user, token: "secret" });
-    socket.onerror = () => reject("socket");
-    socket.onmessage = event => {
-      const message = JSON.parse(event.data);
-      if (message.type === "welcome") {
-        peer.address = user + "|" + message.peer.id;
-        resolve(peer);
-      } else if (message.type === "error") {
-        say("error " + message.message);
-      } else if ((message.subtype || "").startsWith("call:")) {
-        peer.on(message.subtype.slice(5), message.data || {});
-      }
-    };
-  });
-}
-// As the JavaScript client does it: init, and an offer when it is accepted.
-function call(peer, connection, data) {
-  const tell = (step, data) => peer.send({ type: "message", id: "x", subtype: "call:" + step,
-                                            to: "icey|icey-server", from: peer.address, data });
-  peer.hangup = () => tell("hangup", { reason: "hangup" });
-  connection.onicecandidate = event => { if (event.candidate) tell("candidate", event.candidate); };
-  return new Promise((done, failed) => {
-    peer.on = async (step, said) => {
-      if (step === "accept") {
-        await connection.setLocalDescription(await connection.createOffer());
-        tell("offer", { type: "offer", sdp: connection.localDescription.sdp });
-      } else if (step === "answer") {
-        await connection.setRemoteDescription({ type: "answer", sdp: said.sdp });
-        done();
-      } else if (step === "candidate") {
-        await connection.addIceCandidate(said);
-      } else {
-        say("told " + step + " " + said.reason);
-        failed(step + " " + said.reason);
-      }
-    };
-    tell("init", data);
-  });
-}
-(async () => {
-  const one = await join("one"), two = await join("two");
-  const canvas = document.getElementById("canvas"), context = canvas.getContext("2d");
-  let turn = 0;
-  setInterval(() => {
-    context.fillStyle = `hsl(${turn++ * 7 % 360} 90% 50%)`;
-    context.fillRect(turn * 3 % 320, 0, 40, 240);
-  }, 40);
-  const sender = new RTCPeerConnection();
-  canvas.captureStream(25).getTracks().forEach(track => sender.addTrack(track));
-  await call(one, sender, {});
-  // A stream is there to be watched when its publisher's packets can come.
-  while (sender.connectionState !== "connected") await new Promise(done => setTimeout(done, 50));
-  say("answered publisher");
-  const receiver = new RTCPeerConnection();
-  receiver.addTransceiver("video", { direction: "recvonly" });
-  const video = document.createElement("video");
-  [video.autoplay, video.muted, video.playsInline] = [true, true, true];
-  document.body.append(video);
-  receiver.ontrack = event => { video.srcObject = new MediaStream([event.track]); };
-  await call(two, receiver, { stream: "live" });
-  say("answered viewer");
-  let told = 0;
-  const watch = setInterval(async () => {
-    let frames = 0;
-    (await receiver.getStats()).forEach(entry => {
-      if (entry.type === "inbound-rtp") frames = entry.framesDecoded || 0;
-    });
-    if (frames < told + 25) return;
-    told = frames;
-    say("frames " + frames);
-    if (frames >= 50) {
-      clearInterval(watch);
-      // A second call while the first goes on.
-      const before = two.on;
-      two.on = (step, data) => { say("second " + step + " " + data.reason); two.on = before; };
-      two.send({ type: "message", id: "y", subtype: "call:init", to: "icey|icey-server", data: {} });
-    }
-  }, 200);
-})();
-</script>"#;
-
-#[test]
-fn chromium_calls_the_servers_own_peer_to_publish_and_to_watch() {
-    if !have(&["chromium"]) {
-        return;
-    }
-    let rtc = crate::harness::free_port();
-    let flags = ["--token", "secret", "--rtc", &format!("127.0.0.1:{rtc}")];
-    let server = Server::start_with(Setup {
-        toml: "[symple]\nallowed_origins = [\"*\"]\n".to_owned(),
-        flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
-        port: 0,
-    });
-    let page = CALL_PAGE.replace("PORT", &server.address.port().to_string());
-    let (port, told) = page_server(page);
-    let folder = Folder::new("chromium");
-    let _chromium = chromium(&folder, port);
-    wait_for("the picture arrives, and a second call is refused", || {
-        let told = told.lock().expect("nobody panics here").clone();
-        assert!(!told.iter().any(|text| text.starts_with("error")), "{told:?}");
-        told.iter().any(|text| text == "second%20reject%20busy")
-    });
-    let told = told.lock().expect("nobody panics here").clone();
-    assert!(
-        told.iter().any(|text| text == "frames%2050" || text.starts_with("frames")),
-        "{told:?}"
-    );
-    assert!(server.metric("skywave_calls_total").is_some_and(|count| count >= 2.0));
 }
