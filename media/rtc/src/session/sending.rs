@@ -103,9 +103,9 @@ const SPREAD_MAX: Duration = Duration::from_millis(250);
 /// Where the way takes less than so many hundredths of what flows it is tight.
 const TIGHT_PARTS: u64 = 75;
 
-/// Only what stays tight while all of it flows is so in truth. An estimate that was low for a moment
-/// rises again with what arrives, and would not if less were sent; and a second is what the flow is
-/// measured over, with the burst that a viewer begins with.
+/// Only what stays tight while all of it flows is so in truth. An estimate that was low for a
+/// moment rises again with what arrives, and would not if less were sent; and a second is what the
+/// flow is measured over, with the burst that a viewer begins with.
 const TIGHT_AFTER: Duration = Duration::from_millis(1_500);
 
 /// What is older is not sent again: nobody would wait for it.
