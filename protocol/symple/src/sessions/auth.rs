@@ -33,7 +33,9 @@ impl Sessions {
     ) {
         let text = |key: &str| object.get(key).and_then(Value::as_str).filter(|it| !it.is_empty());
         let user = match text("user") {
-            Some(user) if is_name(user) => user.to_owned(),
+            Some(user) if is_name(user) && !self.is_id(user) && !self.is_virtual(user) => {
+                user.to_owned()
+            }
             Some(_) => return self.refuse(connection, Fault::BAD_USER, post, out),
             None => return self.refuse(connection, Fault::NO_USER, post, out),
         };
@@ -71,7 +73,11 @@ impl Sessions {
             return self.refuse(connection, Fault::AUTH_FAILED, post, out);
         }
         let chosen = &self.config.rooms.chosen;
-        let wished = wished.into_iter().filter(|room| chosen.allows(room));
+        let is_private = self.config.rooms.are_user_rooms_private;
+        let wished = wished.into_iter().filter(|room| {
+            let name = room.as_str();
+            chosen.allows(room) && !self.is_id(name) && !(is_private && self.is_virtual(name))
+        });
         request.rooms = wished.map(|room| (room, true)).collect();
         self.welcome(connection, request, post, out);
     }

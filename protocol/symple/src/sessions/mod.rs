@@ -268,14 +268,18 @@ impl Sessions {
         };
         let chosen = &self.config.rooms.chosen;
         let room = RoomName::new(name);
-        let is_allowed = room.as_ref().is_some_and(|room| chosen.allows(room));
+        let is_allowed = room.as_ref().is_some_and(|room| chosen.allows(room) && !self.is_id(name));
+        let is_private = self.config.rooms.are_user_rooms_private && self.is_virtual(name);
         let Some((id, online)) = online(&mut self.sessions, connection) else { return };
+        let has_room = |room: &RoomName| {
+            let (rooms, pending) = (&online.rooms, &online.pending);
+            rooms.contains(room) || rooms.len() + pending.len() < limits.rooms_of_session_max
+        };
         let fault = match chosen {
             crate::Chosen::Nothing => Some(Fault::NO_DYNAMIC_ROOMS),
             _ if !is_allowed => Some(Fault::ROOM_NOT_ALLOWED),
-            _ if online.rooms.len() + online.pending.len() >= limits.rooms_of_session_max => {
-                Some(Fault::TOO_MANY_ROOMS)
-            }
+            _ if is_private => Some(Fault::ROOM_PRIVATE),
+            _ if !room.as_ref().is_some_and(has_room) => Some(Fault::TOO_MANY_ROOMS),
             _ => None,
         };
         if let Some(fault) = fault {
@@ -449,6 +453,18 @@ impl Sessions {
             let (rooms, text) = (Arc::from(rooms), Arc::clone(&text));
             post.push((home, Letter::Gone { id: session.id, rooms, text }));
         }
+    }
+
+    /// Whether a name is a session's id, or could be: what is sent to the id alone would reach
+    /// whoever had it for a room or a user.
+    fn is_id(&self, name: &str) -> bool {
+        let is_session = PeerId::parse(name).is_some_and(|id| id.shard().0 < self.shards_count);
+        is_session || self.config.virtual_peers.iter().any(|peer| peer.id == name)
+    }
+
+    /// Whether a user is the server itself, who is always there.
+    fn is_virtual(&self, user: &str) -> bool {
+        self.config.virtual_peers.iter().any(|peer| peer.user == user)
     }
 
     fn online_by_id(&mut self, id: &PeerId) -> Option<(ConnectionKey, &mut Online)> {
