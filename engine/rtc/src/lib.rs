@@ -21,6 +21,8 @@
 //!   keyframe, a shard that takes nothing loses batches; no publisher is ever held up.
 //! * **Not for HTTP alone**: [`Rtc::open`] and [`Rtc::manage`] take offers and candidates, however
 //!   they came; [`whip`] is one way.
+//! * **Without shards** a program has a [`Lobby`]: the same sessions on a socket and a thread of its
+//!   own.
 //!
 //! *Invariant:* a session is on one shard at a time, and its maker knows on which.
 
@@ -34,6 +36,7 @@ mod entry;
 mod feed;
 mod ids;
 mod letter;
+mod lobby;
 mod local;
 mod rtc;
 mod sessions;
@@ -51,6 +54,7 @@ pub use directory::{Claim, Granted, Name, Source, Who};
 pub use entry::Entry;
 pub use ids::{NoSessionId, SessionId};
 pub use letter::{Addressee, Batch, Command, Letter, Manage, Path, Stray};
+pub use lobby::{Door, Guest, Happened, Lobby};
 pub use local::{LocalWord, Taker, TapId};
 pub use media_rtc::{CloseCause, Identity, Role};
 pub use rtc::Rtc;

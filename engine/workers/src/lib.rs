@@ -17,14 +17,21 @@
 //! A [`Bridge`] joins a desk to WebRTC's driver (`engine-rtc`): what a worker sends is published,
 //! and what is published is recorded.
 //!
+//! A program without shards has [`Process`], one worker that it waits for, and [`ToRtp`] and
+//! [`ToUnits`], stages of `media-flow` between a worker's units and RTP.
+//!
 //! *Invariants:* nothing on a shard waits for a process. A worker dies when its link closes, so
 //! that none outlives its shard. What waits is bounded: orders, arrivals, words, and bytes to each
 //! worker.
 
 mod bridge;
 mod desk;
+mod process;
 mod supervisor;
+mod units;
 
 pub use bridge::{Bridge, Notice, Plan, Recorded};
 pub use desk::{Desk, Stats, WORKERS_MAX, Word, WorkerId};
+pub use process::Process;
 pub use supervisor::{Departure, Supervisor, SupervisorSettings};
+pub use units::{Made, Media, Payloads, ToRtp, ToUnits, Units};

@@ -47,7 +47,7 @@ pub struct TrackInfo {
     pub is_incoming: bool,
     /// Whether we may send it to the peer.
     pub is_outgoing: bool,
-    /// What both ends can, in the peer's order of preference.
+    /// What both ends can, in the order of our answer: what the peer sends is mostly the first.
     pub codecs: Vec<CodecParameters>,
     /// The layers that the peer announced, in its order; empty where there is one.
     pub rids: Vec<Rid>,
@@ -404,14 +404,26 @@ impl Session {
         }
     }
 
-    fn datagram(
+    /// Whether a datagram is for this session: by where ICE has been, or, of a check, by the name in
+    /// it. For drivers that have no table of paths and names.
+    pub fn accepts(
         &mut self,
         source: SocketAddr,
         destination: SocketAddr,
         transport: Transport,
         bytes: &[u8],
-    ) {
-        self.counters.datagrams_in += 1;
+    ) -> bool {
+        let Some(destination) = self.candidate_for(destination, transport) else { return false };
+        let (now, protocol) = (self.now, protocol_of(transport));
+        let is_accepted = self.guarded(|rtc| {
+            let receive = Receive::new(protocol, source, destination, bytes).ok()?;
+            Some(rtc.accepts(&str0m::Input::Receive(now, receive)))
+        });
+        is_accepted.flatten().unwrap_or(false)
+    }
+
+    /// The candidate that a datagram came to.
+    fn candidate_for(&self, destination: SocketAddr, transport: Transport) -> Option<SocketAddr> {
         let is_own = |candidate: &&LocalCandidate| {
             candidate.transport == transport && candidate.address == destination
         };
@@ -420,15 +432,22 @@ impl Session {
         };
         let own = self.candidates.iter().find(is_own);
         let own = own.or_else(|| self.candidates.iter().find(is_alike));
-        let Some(destination) = own.map(|candidate| candidate.address) else {
+        own.map(|candidate| candidate.address)
+    }
+
+    fn datagram(
+        &mut self,
+        source: SocketAddr,
+        destination: SocketAddr,
+        transport: Transport,
+        bytes: &[u8],
+    ) {
+        self.counters.datagrams_in += 1;
+        let Some(destination) = self.candidate_for(destination, transport) else {
             self.counters.datagrams_refused += 1;
             return;
         };
-        let protocol = match transport {
-            Transport::Udp => Protocol::Udp,
-            Transport::Tcp => Protocol::Tcp,
-        };
-        let now = self.now;
+        let (now, protocol) = (self.now, protocol_of(transport));
         let outcome = self.guarded(|rtc| {
             let receive = Receive::new(protocol, source, destination, bytes).ok()?;
             let is_stun = bytes.first().is_some_and(|first| *first < 2);
@@ -607,6 +626,13 @@ impl std::fmt::Debug for Session {
             .field("is_connected", &self.is_connected())
             .field("close", &self.close)
             .finish_non_exhaustive()
+    }
+}
+
+fn protocol_of(transport: Transport) -> Protocol {
+    match transport {
+        Transport::Udp => Protocol::Udp,
+        Transport::Tcp => Protocol::Tcp,
     }
 }
 

@@ -109,7 +109,7 @@ impl Pages {
         (frames, sound, words.next().unwrap_or_default().to_owned())
     }
 
-    fn has_said(&self, name: &str, text: &str) -> bool {
+    pub(crate) fn has_said(&self, name: &str, text: &str) -> bool {
         self.said(name).iter().any(|said| said == text)
     }
 

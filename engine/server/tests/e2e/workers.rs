@@ -4,7 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::harness::{Folder, Server, Setup, have, wait_for};
+use crate::harness::{Folder, Server, Setup, free_port, have, wait_for};
+use crate::rtc::{Pages, own_address};
 
 /// Whether there is the program beside the server's own; cargo builds it with the workspace, not
 /// with this package.
@@ -36,7 +37,7 @@ pub fn film(folder: &Folder) -> PathBuf {
 fn recordings(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
-    files.retain(|path| path.extension().is_some_and(|end| end == "mp4"));
+    files.retain(|path| path.extension().is_some_and(|end| end != "json"));
     files.sort();
     files
 }
@@ -85,5 +86,41 @@ fn a_file_is_a_stream_and_the_stream_is_recorded() {
     assert!(video.starts_with("h264,320") && count(video) >= 50, "{said}");
     assert!(audio.starts_with("opus") && count(audio) >= 100, "{said}");
     assert_eq!(index_of(&first)["stream"], "film");
+    drop(server);
+}
+
+/// Chromium sends the codec that the answer names first, and its sound in RED: what is recorded is
+/// what it sends, not what it offered first.
+#[test]
+fn what_a_page_publishes_is_recorded() {
+    if !has_worker() || !have(&["chromium", "ffmpeg", "ffprobe"]) {
+        return;
+    }
+    let folder = Folder::new("recorded-page");
+    let out = folder.path().join("recordings");
+    let rtc = format!("{}:{}", own_address(), free_port());
+    let flags = ["--rtc", &rtc, "--record-dir", &out.display().to_string(), "--token", "t"];
+    let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+    let toml = "[[stream]]\nname = \"stage\"\n".to_owned();
+    let server = Server::start_with(Setup { toml, flags, port: 0 });
+    let mut pages = Pages::of(&server, include_str!("rtc/page.html"));
+    pages.open("publisher", "mode=publish&stream=stage&token=t&end=6000");
+    wait_for("the publisher ends", || pages.has_said("publisher", "ended 200"));
+    wait_for("its recording is closed", || {
+        recordings(&out).first().is_some_and(|file| index_of(file)["is_closed"] == true)
+    });
+    let file = recordings(&out).remove(0);
+    let said = Command::new("ffprobe")
+        .args(["-loglevel", "error", "-count_frames", "-show_entries"])
+        .args(["stream=codec_type,nb_read_frames", "-of", "csv=p=0"])
+        .arg(&file)
+        .output()
+        .expect("ffprobe runs");
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    let frames = |kind: &str| -> u32 {
+        let line = said.lines().find_map(|line| line.strip_prefix(kind));
+        line.and_then(|rest| rest.trim_matches(',').parse().ok()).unwrap_or(0)
+    };
+    assert!(frames("video") >= 50 && frames("audio") >= 150, "{said}");
     drop(server);
 }

@@ -281,11 +281,10 @@ fn describe(rtc: &str0m::Rtc, media: &str0m::media::Media) -> (Mid, TrackInfo) {
         Direction::RecvOnly => (true, false),
         Direction::Inactive => (false, false),
     };
-    let params = rtc.codec_config().params();
-    let codecs = media.remote_pts().iter().filter_map(|number| {
-        let params = params.iter().find(|params| params.pt() == *number)?;
-        CodecParameters::from_spec(&params.spec())
-    });
+    // As the answer lists them, whose order is ours (RFC 3264 §6.1).
+    let params = rtc.codec_config().params().iter();
+    let agreed = params.filter(|params| media.remote_pts().contains(&params.pt()));
+    let codecs = agreed.filter_map(|params| CodecParameters::from_spec(&params.spec()));
     let rids = match media.rids_rx() {
         Rids::Specific(rids) => rids.iter().map(|rid| Rid::from(*rid)).collect(),
         _ => Vec::new(),
