@@ -166,8 +166,13 @@ fn web(_: &[String]) -> Result<Outcome> {
     // The server has the pages in it, so that they come first.
     let signalling = ["build", "--quiet", "-p", "protocol-symple", "--example", "signalling"];
     let server = ["build", "--quiet", "-p", "engine-server"];
-    let is_ready =
-        sum.failed_count == 0 && succeeds(&mut cargo(signalling))? && succeeds(&mut cargo(server))?;
+    let worker = ["build", "--quiet", "-p", "media-worker"];
+    let examples = ["build", "--quiet", "-p", "engine-workers", "--examples"];
+    let is_ready = sum.failed_count == 0
+        && succeeds(&mut cargo(signalling))?
+        && succeeds(&mut cargo(server))?
+        && succeeds(&mut cargo(worker))?
+        && succeeds(&mut cargo(examples))?;
     if !is_ready {
         sum.failed_count = sum.failed_count.max(1);
         return Ok(sum);

@@ -21,8 +21,8 @@
 //!   keyframe, a shard that takes nothing loses batches; no publisher is ever held up.
 //! * **Not for HTTP alone**: [`Rtc::open`] and [`Rtc::manage`] take offers and candidates, however
 //!   they came; [`whip`] is one way.
-//! * **Without shards** a program has a [`Lobby`]: the same sessions on a socket and a thread of its
-//!   own.
+//! * **Without shards** a program has a [`Lobby`]: the same sessions on a socket and a thread of
+//!   its own.
 //!
 //! *Invariant:* a session is on one shard at a time, and its maker knows on which.
 

@@ -6,7 +6,8 @@
 //! socket's thread ────────────────► datagram ┘
 //! ```
 //!
-//! Whose a datagram is, is asked of each session in turn: right for a handful. A server has [`Rtc`].
+//! Whose a datagram is, is asked of each session in turn: right for a handful. A server has
+//! [`Rtc`].
 //!
 //! [`Rtc`]: crate::Rtc
 
@@ -38,8 +39,8 @@ pub type Guest = u64;
 /// What the thread waits for.
 #[derive(Debug)]
 pub enum Happened<T> {
-    /// A session says this. [`Output::Transmit`] is done already; with [`Output::Closed`] the session
-    /// is gone.
+    /// A session says this. [`Output::Transmit`] is done already; with [`Output::Closed`] the
+    /// session is gone.
     Said(Guest, Output),
     /// Somebody brought this.
     Brought(T),

@@ -404,8 +404,8 @@ impl Session {
         }
     }
 
-    /// Whether a datagram is for this session: by where ICE has been, or, of a check, by the name in
-    /// it. For drivers that have no table of paths and names.
+    /// Whether a datagram is for this session: by where ICE has been, or, of a check, by the name
+    /// in it. For drivers that have no table of paths and names.
     pub fn accepts(
         &mut self,
         source: SocketAddr,
