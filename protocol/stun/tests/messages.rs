@@ -139,6 +139,61 @@ fn a_value_of_another_shape_is_malformed() {
 }
 
 #[test]
+fn padding_is_zero_whatever_was_in_the_buffer() {
+    let mut buffer = [0xAA; 128];
+    let id = TransactionId::default();
+    let mut builder = Builder::new(&mut buffer, Class::Error, Method::ALLOCATE, id);
+    builder.error_code(ErrorCode::STALE_NONCE, "x").attribute(AttributeKind::REALM, b"abcde");
+    let used = builder.unknown_attributes([AttributeKind(0x7001)]).finish().expect("room");
+    // What stands behind 5, 5 and 2 bytes of value: 3, 3 and 2 bytes.
+    assert_eq!(buffer[29..32], [0; 3]);
+    assert_eq!(buffer[41..44], [0; 3]);
+    assert_eq!(buffer[50..52], [0; 2]);
+    assert_eq!(used, 52);
+}
+
+#[test]
+fn a_shorter_code_than_the_whole_is_nobodys() {
+    let mut buffer = [0; 128];
+    let id = TransactionId::default();
+    let key = Key::short_term(b"k");
+    for (how, bytes) in [(Integrity::Sha1, 20), (Integrity::Sha256, 32)] {
+        let mut builder = Builder::new(&mut buffer, Class::Request, Method::ALLOCATE, id);
+        let used = builder.integrity(how, &key).finish().expect("room");
+        let whole = buffer[..used].to_vec();
+        assert!(Message::decode(&whole).expect("a message").is_from(&key, how));
+        for shorter in (0..bytes).step_by(4) {
+            // What a sender would sign and shorten: the header says where the code ends.
+            let mut message = whole[..24].to_vec();
+            message[3] = 4 + shorter as u8;
+            message[23] = shorter as u8;
+            let code = mac(how, b"k", &message[..20]);
+            message.extend_from_slice(&code[..shorter]);
+            let message = Message::decode(&message).expect("a message");
+            assert!(!message.is_from(&key, how), "{how:?} {shorter}");
+        }
+    }
+}
+
+fn mac(how: Integrity, key: &[u8], bytes: &[u8]) -> Vec<u8> {
+    use hmac::{Hmac, Mac};
+    match how {
+        Integrity::Sha1 => Hmac::<sha1::Sha1>::new_from_slice(key)
+            .expect("any length")
+            .chain_update(bytes)
+            .finalize()
+            .into_bytes()
+            .to_vec(),
+        Integrity::Sha256 => Hmac::<sha2::Sha256>::new_from_slice(key)
+            .expect("any length")
+            .chain_update(bytes)
+            .finalize()
+            .into_bytes()
+            .to_vec(),
+    }
+}
+
+#[test]
 fn a_buffer_that_is_too_short_is_told_and_not_overrun() {
     let write = |buffer: &mut [u8]| {
         let mut builder =
