@@ -53,8 +53,7 @@ keys! {
         /// Allocations of a shard. Then: 508.
         allocations_per_shard_max: usize = 20_000, within(1, 1_000_000), restart();
 
-        /// Allocations of one user on a shard: a user with one address has one shard, and one with
-        /// many may have so many on each. Then: 486.
+        /// Allocations of one user on all shards together, however many names in time. Then: 486.
         user_allocations_max: usize = 64, within(1, 1_000_000), restart();
 
         /// Allocations of one client address (IPv6: one /64). Then: 486.

@@ -320,6 +320,7 @@ impl Control {
             | Message::MoveListeners { .. }
             | Message::ListAllocations { .. }
             | Message::Rtc(_)
+            | Message::TurnUsers(_)
             | Message::ListSessions { .. }
             | Message::KillSession { .. }
             | Message::KillAllocation { .. }

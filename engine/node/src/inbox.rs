@@ -25,12 +25,7 @@ impl Node {
     ) {
         match message {
             Message::Subscribe(session) => self.subscribed(cx, from, session),
-            Message::Unsubscribe(session) => {
-                self.early_subscribers.retain(|early| *early != (session, from));
-                if let Some(feed) = self.plain_feed(session) {
-                    feed.unsubscribe(from);
-                }
-            }
+            Message::Unsubscribe(session) => self.unsubscribed(from, session),
             Message::Publish { session, chunk } => {
                 if !self.push_chunk(session, chunk) {
                     self.counters.feed_gaps += 1;
@@ -86,6 +81,7 @@ impl Node {
                 cx.send_surely(cx.control(), Message::AllocationKilled { request, found });
             }
             Message::Rtc(letter) => self.rtc_letter(cx, from, letter),
+            Message::TurnUsers(changes) => self.turn_users_changed(&changes),
             Message::ListSessions { request } => {
                 let rows = Box::new(self.list_sessions(cx.now()));
                 cx.send_surely(cx.control(), Message::Sessions { request, rows });
@@ -115,6 +111,14 @@ impl Node {
             | Message::SessionKilled { .. }
             | Message::Happened(_)
             | Message::Drained => unreachable!("a message for control came to a shard"),
+        }
+    }
+
+    /// A shard has no listeners of a feed of ours any more.
+    fn unsubscribed(&mut self, from: ShardId, session: SessionId) {
+        self.early_subscribers.retain(|early| *early != (session, from));
+        if let Some(feed) = self.plain_feed(session) {
+            feed.unsubscribe(from);
         }
     }
 

@@ -69,6 +69,9 @@ pub enum Message {
     /// About WebRTC.
     Rtc(engine_rtc::Letter),
 
+    /// Users of TURN have more or fewer allocations on this shard than it said before.
+    TurnUsers(Arc<[protocol_turn::UserChange]>),
+
     // Shard to control.
     /// A connection needs an answer that only control has.
     Ask {

@@ -1,7 +1,7 @@
 //! TURN on this shard: the relay of `engine-relay`, with the configuration's words, the access log
 //! and the messages of control.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,8 +10,9 @@ use engine_relay::{Ended, External, Listener, Listening, Relay, Settings, Settin
 use protocol_icy::{AccessLine, access_line};
 use protocol_turn::{
     AllocationId, Config as TurnConfig, Credentials, End, Limits, Prefix, Rate, Transport,
+    UserChange,
 };
-use shards_runtime::{Context, Io};
+use shards_runtime::{Context, Io, ShardId};
 
 use crate::message::{LentRow, Message};
 use crate::node::Node;
@@ -27,6 +28,8 @@ pub struct TurnSeed {
     pub unix_s: u64,
     /// How many shards.
     pub shards_count: u16,
+    /// The addresses of this machine.
+    pub machine: Vec<IpAddr>,
 }
 
 /// The relay of one shard, if the configuration wants one.
@@ -65,6 +68,7 @@ pub fn turn_relay(
         limits,
         listeners: plain.chain(tls_only).collect(),
         own: config.listen.iter().map(|listen| listen.address).chain(v1).collect(),
+        machine: common.machine.clone(),
         externals: turn.external_addresses().into_iter().map(external).collect(),
         ports: turn.port_range(),
         tls,
@@ -138,12 +142,26 @@ impl Node {
     pub(crate) fn end_turn_tick<I: Io>(&mut self, cx: &mut Context<'_, I, Message>) {
         let Some(relay) = &mut self.turn else { return };
         relay.on_tick_end(cx);
+        let changes = relay.take_user_changes();
+        if !changes.is_empty() {
+            let changes: Arc<[UserChange]> = changes.into();
+            for shard in relay.other_shards() {
+                cx.send_surely(ShardId(shard), Message::TurnUsers(Arc::clone(&changes)));
+            }
+        }
         for ended in relay.take_ended() {
             let line = line_of(&ended, cx.wall_clock().as_secs());
             let Some(log) = &mut self.log else { continue };
             if !log.append(line) {
                 self.counters.log_lines_dropped += 1;
             }
+        }
+    }
+
+    /// What the users of another shard have there.
+    pub(crate) fn turn_users_changed(&mut self, changes: &[UserChange]) {
+        if let Some(relay) = &mut self.turn {
+            relay.users_changed_elsewhere(changes);
         }
     }
 

@@ -30,5 +30,7 @@ mod stream;
 mod streams;
 
 pub use relay::Relay;
-pub use settings::{External, Listener, Listening, NoExternal, Settings, SettingsError};
+pub use settings::{
+    External, Listener, Listening, NoExternal, Settings, SettingsError, machine_addresses,
+};
 pub use stats::{Ended, Stats};

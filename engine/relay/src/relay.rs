@@ -12,7 +12,7 @@ use hdrhistogram::Histogram;
 use protocol_tls::ServerConfig;
 use protocol_turn::{
     AllocationId, Bind, Config, ConfigError, ConnectionId, Input, Output, ReservationId, Server,
-    Summary,
+    Summary, UserChange,
 };
 use shards_runtime::{BindOptions, Completion, Context, Io, Op, Slab, Token};
 use smallvec::SmallVec;
@@ -285,6 +285,23 @@ impl Relay {
     /// Allocations that ended since this was last asked.
     pub fn take_ended(&mut self) -> Vec<Ended> {
         std::mem::take(&mut self.ended)
+    }
+
+    /// What the relays of the other shards are to be told, so that quotas of users count for all
+    /// shards together ([`Relay::users_changed_elsewhere`]).
+    pub fn take_user_changes(&mut self) -> Vec<UserChange> {
+        self.turn.take_user_changes()
+    }
+
+    /// What the relay of another shard said: every change once.
+    pub fn users_changed_elsewhere(&mut self, changes: &[UserChange]) {
+        self.turn.users_changed_elsewhere(changes);
+    }
+
+    /// The other shards.
+    pub fn other_shards(&self) -> impl Iterator<Item = u16> + use<> {
+        let (own, count) = self.settings.shard;
+        (0..count).filter(move |shard| *shard != own)
     }
 
     /// What was counted, and what is held.

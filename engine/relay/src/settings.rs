@@ -20,6 +20,9 @@ pub struct Settings {
     pub listeners: Vec<Listener>,
     /// Where else this process listens: never a peer.
     pub own: Vec<SocketAddr>,
+    /// The addresses of this machine: whoever listens on all of them listens on these
+    /// ([`machine_addresses`]).
+    pub machine: Vec<IpAddr>,
     /// The addresses that are lent: at least one.
     pub externals: Vec<External>,
     /// The ports that are lent, on all shards together.
@@ -141,6 +144,7 @@ impl Settings {
             config.policy.own.push(address);
             if address.ip().is_unspecified() {
                 let ips = self.externals.iter().flat_map(|it| [it.announced, it.local]);
+                let ips = ips.chain(self.machine.iter().copied());
                 let ips = ips.filter(|ip| !ip.is_unspecified());
                 config.policy.own.extend(ips.map(|ip| SocketAddr::new(ip, address.port())));
             }
@@ -149,9 +153,70 @@ impl Settings {
     }
 }
 
+/// The addresses that this machine has now, for [`Settings::machine`]. One that it gets later is
+/// not known to the relay until the next start.
+///
+/// # Errors
+/// What the system says.
+pub fn machine_addresses() -> std::io::Result<Vec<IpAddr>> {
+    let interfaces = nix::ifaddrs::getifaddrs().map_err(std::io::Error::from)?;
+    let addresses = interfaces.filter_map(|it| it.address);
+    let ips = addresses.filter_map(|address| {
+        let v4 = address.as_sockaddr_in().map(|it| IpAddr::V4(it.ip()));
+        v4.or_else(|| address.as_sockaddr_in6().map(|it| IpAddr::V6(it.ip())))
+    });
+    let mut ips: Vec<IpAddr> = ips.collect();
+    ips.sort_unstable();
+    ips.dedup();
+    Ok(ips)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn settings(listener: &str) -> Settings {
+        #[expect(clippy::disallowed_methods, reason = "a test needs some instant to count from")]
+        let epoch = Instant::now();
+        let address = listener.parse().expect("an address");
+        Settings {
+            config: Config::new("example.org", protocol_turn::Credentials::new()),
+            limits: Limits::default(),
+            listeners: vec![Listener { address, listening: Listening::Udp }],
+            own: vec!["0.0.0.0:8000".parse().expect("an address")],
+            machine: ["10.0.0.5", "203.0.113.9"].map(|ip| ip.parse().expect("an address")).into(),
+            externals: vec!["203.0.113.7/10.0.0.7".parse().expect("a pair")],
+            ports: 50_000..=50_009,
+            tls: None,
+            spreads_by_address: true,
+            stream_count_max: 1,
+            handshakes_per_tick_max: 1,
+            seed: [1; 32],
+            epoch,
+            shard: (0, 1),
+        }
+    }
+
+    #[test]
+    fn what_listens_everywhere_is_no_peer_at_any_address_of_the_machine() {
+        let settings = settings("198.51.100.1:3478");
+        let mut config = settings.config.clone();
+        config.policy.allowed.push("0.0.0.0/0".parse().expect("a prefix"));
+        let policy = settings.complete(config).policy;
+        let is_reached = |text: &str| policy.permits_endpoint(text.parse().expect("an address"));
+        for ip in ["203.0.113.7", "10.0.0.7", "10.0.0.5", "203.0.113.9", "127.0.0.1"] {
+            assert!(!is_reached(&format!("{ip}:8000")), "{ip}");
+            assert!(is_reached(&format!("{ip}:8001")), "{ip}");
+            assert!(is_reached(&format!("{ip}:3478")), "nobody listens there: {ip}");
+        }
+        assert!(!is_reached("198.51.100.1:3478") && is_reached("198.51.100.1:8000"));
+    }
+
+    #[test]
+    fn this_machine_has_an_address_for_itself() {
+        let ips = machine_addresses().expect("the system says");
+        assert!(ips.iter().any(IpAddr::is_loopback), "{ips:?}");
+    }
 
     #[test]
     fn externals_are_read() {

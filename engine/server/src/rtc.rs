@@ -3,23 +3,18 @@
 
 use std::net::{TcpListener, UdpSocket};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use engine_config::{Config, Rtc};
 use engine_rtc::{Identity, Settings};
 
 /// What all shards share; none where WebRTC is not wanted.
-pub fn settings(
-    config: &Arc<Config>,
-    shards_count: usize,
-    unix_time: Duration,
-) -> anyhow::Result<Option<Settings>> {
+pub fn settings(config: &Arc<Config>, shards_count: usize) -> anyhow::Result<Option<Settings>> {
     if !config.rtc.is_wanted() {
         return Ok(None);
     }
     let identity = Identity::generate().context("cannot make a certificate for DTLS")?;
-    let seed = crate::turn::draw_bytes(unix_time);
+    let seed = crate::turn::draw_bytes()?;
     let shard = (0, shards_count as u16);
     Ok(Some(Settings { config: Arc::clone(config), identity, seed, shard }))
 }

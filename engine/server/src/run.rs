@@ -67,8 +67,8 @@ pub fn run(mut config: Config) -> anyhow::Result<()> {
         let parts = Mutex::new(parts);
         let (group, acceptors) = (group.clone(), acceptors.clone());
         let (shard_config, tls_of_shards) = (Arc::clone(&config), tls.clone());
-        let turn_seed = crate::turn::seed(shards_count, now(), unix_time());
-        let rtc = crate::rtc::settings(&config, shards_count, unix_time())?;
+        let turn_seed = crate::turn::seed(shards_count, now(), unix_time())?;
+        let rtc = crate::rtc::settings(&config, shards_count)?;
         let bridges = Mutex::new(crate::workers::bridges(&config, shards_count, desks));
         Shards::start(&placement, move |shard| {
             let io = group.open(shard, ring_config.clone())?;

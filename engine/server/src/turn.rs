@@ -1,29 +1,31 @@
 //! What TURN needs before the shards start: chance, free addresses, and a word for `--doctor`.
 
-use std::hash::{BuildHasher, Hasher};
 use std::net::{TcpListener, UdpSocket};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use engine_config::Turn;
 use engine_node::TurnSeed;
+use engine_relay::machine_addresses;
 
 /// What all shards share.
-pub fn seed(shards_count: usize, epoch: Instant, unix_time: Duration) -> TurnSeed {
-    let seed = draw_bytes(unix_time);
-    TurnSeed { seed, epoch, unix_s: unix_time.as_secs(), shards_count: shards_count as u16 }
+///
+/// # Errors
+/// The system has no chance to give, or does not say which addresses it has.
+pub fn seed(shards_count: usize, epoch: Instant, unix_time: Duration) -> anyhow::Result<TurnSeed> {
+    let machine = machine_addresses().context("which addresses has this machine?")?;
+    let shards_count = shards_count as u16;
+    Ok(TurnSeed { seed: draw_bytes()?, epoch, unix_s: unix_time.as_secs(), shards_count, machine })
 }
 
 /// Bytes that nobody can guess.
-pub fn draw_bytes(unix_time: Duration) -> [u8; 32] {
-    let mut seed = [0; 32];
-    for part in seed.chunks_exact_mut(8) {
-        // Keyed from the system's entropy, each anew.
-        let mut hasher = std::hash::RandomState::new().build_hasher();
-        hasher.write_u128(unix_time.as_nanos());
-        part.copy_from_slice(&hasher.finish().to_be_bytes());
-    }
-    seed
+///
+/// # Errors
+/// The system has none.
+pub fn draw_bytes() -> anyhow::Result<[u8; 32]> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).context("the system has no random numbers")?;
+    Ok(bytes)
 }
 
 /// Makes sure that every address can be had: the shards share them by `SO_REUSEPORT`, which alone

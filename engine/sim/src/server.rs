@@ -68,6 +68,7 @@ impl Server {
             epoch: now,
             unix_s: STARTED.as_secs(),
             shards_count: shards_count as u16,
+            machine: Vec::new(),
         };
         for (number, port) in ports.into_iter().enumerate() {
             let io = stage.world.machine(node, ShardId(number as u16));

@@ -80,7 +80,8 @@ pub enum ConfigError {
 pub struct Limits {
     /// Allocations in all. Then: 508.
     pub allocation_count_max: usize,
-    /// Allocations of one user, however many names he has in time. Then: 486.
+    /// Allocations of one user, however many names he has in time, at all servers with one seed
+    /// together. Then: 486.
     pub user_allocation_count_max: usize,
     /// Allocations of one client address (IPv6: one /64). Then: 486.
     pub address_allocation_count_max: usize,
@@ -111,7 +112,8 @@ pub struct Limits {
     pub unproven_rate: Rate,
     /// Payload bytes of one allocation, both ways together. Then: dropped. None is no limit.
     pub allocation_bytes_rate: Option<Rate>,
-    /// Payload bytes of all allocations of one user. Then: dropped. None is no limit.
+    /// Payload bytes of all allocations that one user has at this server. Then: dropped. None is
+    /// no limit.
     pub user_bytes_rate: Option<Rate>,
 }
 

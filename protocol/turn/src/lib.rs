@@ -69,6 +69,7 @@ mod policy;
 mod ports;
 mod server;
 mod table;
+mod users;
 
 pub use bucket::Rate;
 pub use client::{Client, Transport};
@@ -83,3 +84,4 @@ pub use policy::{DENIED, NoPrefix, PeerPolicy, Prefix};
 pub use ports::{PortShare, PortWish};
 pub use protocol_stun::{Family, Icmp};
 pub use server::{Server, Summary};
+pub use users::UserChange;

@@ -19,6 +19,7 @@ use crate::counters::{Counters, DropCause, Usage};
 use crate::exchange::{AllocationId, End, Input, Output, Release, ReservationId};
 use crate::nonce::Nonces;
 use crate::table::Table;
+use crate::users::UserChange;
 use protocol_stun::{Class, ErrorCode, Family, Message, Method};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -117,10 +118,19 @@ impl Server {
     }
 
     /// The same server as one of several with the same seed: number `index` of `count`. The tokens
-    /// of reserved ports that one gives are then nobody else's.
+    /// of reserved ports and the names of connections that one gives are then nobody else's.
+    ///
+    /// # Panics
+    ///
+    /// If `index` is not below `count`.
     #[must_use]
     pub fn with_share(mut self, index: u16, count: u16) -> Server {
+        assert!(index < count, "a share is one of them");
         self.share = (index.into(), count.into());
+        self.connections.set_share(index, count);
+        if count > 1 {
+            self.table.users.tell_others();
+        }
         self
     }
 
@@ -205,6 +215,18 @@ impl Server {
     /// All allocations, for the operator.
     pub fn allocations(&self, now: Instant) -> impl Iterator<Item = Summary<'_>> {
         self.table.iter().map(move |(id, allocation)| summary(id, allocation, now))
+    }
+
+    /// What the other servers with this seed are to be told
+    /// ([`Server::users_changed_elsewhere`]), so that quotas of users count for all of them
+    /// together; nothing for who has no others.
+    pub fn take_user_changes(&mut self) -> Vec<UserChange> {
+        self.table.users.take_changes()
+    }
+
+    /// What another server with this seed said: every change once.
+    pub fn users_changed_elsewhere(&mut self, changes: &[UserChange]) {
+        self.table.users.changed_elsewhere(changes);
     }
 
     /// Changes what the operator decides. Allocations that are there stay, with the permissions

@@ -8,8 +8,8 @@ use crate::allocation::{Allocation, Grant};
 use crate::bucket::Bucket;
 use crate::client::{Client, counted};
 use crate::config::Limits;
-use crate::credentials::counted_name;
 use crate::exchange::AllocationId;
+use crate::users::Users;
 use protocol_stun::ErrorCode;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -24,9 +24,7 @@ pub(crate) struct Table {
     recent: Option<(Client, AllocationId)>,
     ends: BTreeSet<(Instant, AllocationId)>,
     by_address: BTreeMap<IpAddr, usize>,
-    by_user: BTreeMap<Box<[u8]>, usize>,
-    users: Vec<User>,
-    free_users: Vec<usize>,
+    pub(crate) users: Users,
     /// Permissions and channels of all.
     held: (usize, usize),
 }
@@ -34,11 +32,6 @@ pub(crate) struct Table {
 struct Place {
     generation: u32,
     allocation: Option<Box<Allocation>>,
-}
-
-struct User {
-    allocation_count: usize,
-    bucket: Bucket,
 }
 
 impl Table {
@@ -100,8 +93,8 @@ impl Table {
         let place = self.places.get_mut(id.index as usize)?;
         let allocation = place.allocation.as_deref_mut();
         let allocation = allocation.filter(|_| place.generation == id.generation)?;
-        let user = &mut self.users[allocation.user];
-        Some((allocation, &mut user.bucket))
+        let bucket = self.users.bucket(allocation.user);
+        Some((allocation, bucket))
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (AllocationId, &Allocation)> {
@@ -120,8 +113,7 @@ impl Table {
         client: &Client,
         limits: &Limits,
     ) -> Result<(), ErrorCode> {
-        let user = self.by_user.get(counted_name(name));
-        let user_count = user.map_or(0, |user| self.users[*user].allocation_count);
+        let user_count = self.users.count(name);
         let address_count = self.by_address.get(&counted(&client.address)).copied().unwrap_or(0);
         if user_count >= limits.user_allocation_count_max
             || address_count >= limits.address_allocation_count_max
@@ -137,7 +129,7 @@ impl Table {
     /// Enters an allocation; its client has none yet.
     pub(crate) fn insert(&mut self, grant: Grant, now: Instant) -> AllocationId {
         let (client, expires) = (grant.client, grant.expires);
-        let user = self.count_user(&grant.name, now);
+        let user = self.users.enter(&grant.name, now);
         *self.by_address.entry(counted(&client.address)).or_default() += 1;
         let index = self.free.pop().unwrap_or_else(|| {
             self.places.push(Place { generation: 0, allocation: None });
@@ -170,12 +162,7 @@ impl Table {
                 self.by_address.remove(&address);
             }
         }
-        let user = &mut self.users[allocation.user];
-        user.allocation_count -= 1;
-        if user.allocation_count == 0 {
-            self.by_user.remove(counted_name(&allocation.name));
-            self.free_users.push(allocation.user);
-        }
+        self.users.leave(&allocation.name, allocation.user);
         Some(allocation)
     }
 
@@ -190,29 +177,5 @@ impl Table {
     /// When the next allocation ends, and which.
     pub(crate) fn next_end(&self) -> Option<(Instant, AllocationId)> {
         self.ends.first().copied()
-    }
-
-    fn count_user(&mut self, name: &[u8], now: Instant) -> usize {
-        let name = counted_name(name);
-        let fresh = User { allocation_count: 0, bucket: Bucket::full(now) };
-        let index = match self.by_user.get(name) {
-            Some(index) => *index,
-            None => {
-                let index = match self.free_users.pop() {
-                    Some(index) => {
-                        self.users[index] = fresh;
-                        index
-                    }
-                    None => {
-                        self.users.push(fresh);
-                        self.users.len() - 1
-                    }
-                };
-                self.by_user.insert(name.into(), index);
-                index
-            }
-        };
-        self.users[index].allocation_count += 1;
-        index
     }
 }

@@ -86,6 +86,7 @@ impl Lab {
             limits: Limits::default(),
             listeners: vec![Listener { address: server, listening }],
             own: Vec::new(),
+            machine: Vec::new(),
             externals: vec![External::own(server.ip())],
             ports: 50_000..=50_999,
             tls: setup.tls,

@@ -184,6 +184,7 @@ impl Stage {
             limits,
             listeners,
             own: Vec::new(),
+            machine: Vec::new(),
             externals: servers.map(|at| External::own(at.ip())).into(),
             ports: 50_000..=50_999,
             tls: None,

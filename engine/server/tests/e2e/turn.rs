@@ -1,14 +1,19 @@
 //! TURN in the server: coturn's clients, Chromium's peer connections, the operator's requests.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::process::Output;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use protocol_stun::{
+    AttributeKind, Builder, Class, ErrorCode, Integrity, Key, Message, Method, PasswordAlgorithm,
+    TransactionId,
+};
 use rustix::process::Signal;
 
-use crate::harness::{Folder, Server, Setup, free_port, have, peer, run_to_end, wait_for};
+use crate::harness::{Folder, Server, Setup, free_port, have, peer, rest_ms, run_to_end, wait_for};
 
 const SECRET: &str = "a-turn-secret";
 
@@ -91,6 +96,102 @@ fn the_operator_sees_allocations_and_ends_them() {
     assert!(!list().contains(&format!("<ID>{id}</ID>")));
     let again = server.admin(&format!("/admin/killturn?id={id}"));
     assert!(again.text().contains("not found"), "{}", again.text());
+}
+
+/// Allocates from a loopback address as `anna`: its socket, and the address that it was lent.
+fn allocate(port: u16, from: u8) -> Result<(UdpSocket, SocketAddr), ErrorCode> {
+    let socket = UdpSocket::bind((Ipv4Addr::new(127, 0, 0, from), 0)).expect("an address of ours");
+    socket.connect(("127.0.0.1", port)).expect("a route");
+    socket.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout");
+    let ask = |challenge: Option<&Message<'_>>| {
+        let mut room = [0; 512];
+        let id = TransactionId([from; 12]);
+        let mut builder = Builder::new(&mut room, Class::Request, Method::ALLOCATE, id);
+        builder.attribute(AttributeKind::REQUESTED_TRANSPORT, &[17, 0, 0, 0]);
+        if let Some(challenge) = challenge {
+            let realm = challenge.find(AttributeKind::REALM).expect("a realm");
+            let nonce = challenge.find(AttributeKind::NONCE).expect("a nonce");
+            builder.attribute(AttributeKind::USERNAME, b"anna");
+            builder.attribute(AttributeKind::REALM, realm);
+            builder.attribute(AttributeKind::NONCE, nonce);
+            let key = Key::long_term(PasswordAlgorithm::Md5, b"anna", realm, b"secret");
+            builder.integrity(Integrity::Sha1, &key);
+        }
+        let bytes = builder.finish().expect("room");
+        socket.send(&room[..bytes]).expect("sent");
+        let mut answer = vec![0; 1_500];
+        let bytes = socket.recv(&mut answer).expect("an answer");
+        answer.truncate(bytes);
+        answer
+    };
+    let challenge = ask(None);
+    let answer = ask(Some(&Message::decode(&challenge).expect("a message")));
+    let answer = Message::decode(&answer).expect("a message");
+    match answer.error_code().expect("well-formed") {
+        Some((code, _)) => Err(code),
+        None => {
+            let relayed = answer.xor_address(AttributeKind::XOR_RELAYED_ADDRESS);
+            Ok((socket, relayed.expect("well-formed").expect("an address")))
+        }
+    }
+}
+
+#[test]
+fn a_users_quota_is_one_number_for_all_shards() {
+    let (_server, port, _) = start("user_allocations_max = 3\n");
+    let mut held = Vec::new();
+    // Many addresses, so that there are some on each shard.
+    for from in 1..=16 {
+        match allocate(port, from) {
+            Ok(lent) => held.push(lent),
+            Err(code) => assert_eq!((code.number(), held.len()), (486, 3)),
+        }
+        // What is granted at the same moment at two shards may be one too many.
+        rest_ms(20);
+    }
+    assert_eq!(held.len(), 3);
+}
+
+#[test]
+fn behind_a_nat_every_address_is_lent_in_turn_and_told_as_the_world_sees_it() {
+    let (_server, port, _) =
+        start("external = [\"203.0.113.7/127.0.0.7\", \"203.0.113.8/127.0.0.8\"]\n");
+    let mut told = BTreeSet::new();
+    for from in 1..=8 {
+        let (socket, lent) = allocate(port, from).expect("an allocation");
+        let local = match lent.ip().to_string().as_str() {
+            "203.0.113.7" => Ipv4Addr::new(127, 0, 0, 7),
+            "203.0.113.8" => Ipv4Addr::new(127, 0, 0, 8),
+            other => panic!("{other} is not announced"),
+        };
+        told.insert(lent.ip());
+        let second = UdpSocket::bind((local, lent.port()));
+        assert!(second.is_err(), "the relay has {lent} at {local}");
+        drop(socket);
+    }
+    assert_eq!(told.len(), 2, "{told:?}");
+}
+
+#[test]
+fn each_packet_is_timed_and_each_allocation_written_down() {
+    if !have(&["turnutils_uclient"]) {
+        return;
+    }
+    let (server, port, _) = start("[log]\naccess_log = \"{dir}/access.log\"\n");
+    assert_eq!(lost(port, "-n 10 -l 160 -y -c"), 0);
+    wait_for("the packets are in the histogram", || {
+        server.metric("skywave_turn_packet_us_count").is_some_and(|count| count >= 40.0)
+    });
+    let path = server.folder.path().join("access.log");
+    let lines = || std::fs::read_to_string(&path).unwrap_or_default();
+    wait_for("the ends of its allocations are written down", || {
+        lines().lines().any(|line| {
+            line.starts_with("127.0.0.1 - anna [")
+                && line.contains("\"ALLOCATE /127.0.0.1:")
+                && line.contains(" TURN/UDP\" 200 ")
+                && line.contains("Returned; to peers ")
+        })
+    });
 }
 
 #[test]

@@ -1,13 +1,12 @@
 //! Starts a shard for each core.
 
 use std::fs::read_to_string;
-use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::{Arc, Mutex};
 use std::time::{Instant, SystemTime};
 
-use engine_relay::{Listener, Listening, Relay, Settings};
+use engine_relay::{Listener, Listening, Relay, Settings, machine_addresses};
 use protocol_tls::{Identity, ServerConfig, ServerSettings, TicketKeys};
 use protocol_turn::{Config, Limits};
 use shards_mesh::mesh;
@@ -38,18 +37,21 @@ pub fn start(args: &Args) -> io::Result<(Vec<Listener>, Shards)> {
     let placement = Placement { shards_count: args.cores.len().max(1), cores: args.cores.clone() };
     let shards_count = placement.shards_count as u16;
     let (now, unix_s) = now();
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(io::Error::other)?;
     let settings = Settings {
         config,
         limits: Limits::default(),
         listeners: listeners.clone(),
         own: Vec::new(),
+        machine: machine_addresses()?,
         externals: args.externals.clone(),
         ports: args.ports.clone(),
         tls: tls_config(args)?,
         spreads_by_address: true,
         stream_count_max: 4096,
         handshakes_per_tick_max: 4,
-        seed: draw_seed(),
+        seed,
         epoch: now,
         shard: (0, shards_count),
     };
@@ -101,17 +103,6 @@ fn free_address(address: SocketAddr) -> io::Result<SocketAddr> {
             Err(_) => attempts += 1,
         }
     }
-}
-
-/// Something that nobody can guess, from the system's entropy.
-fn draw_seed() -> [u8; 32] {
-    let mut seed = [0; 32];
-    for part in seed.chunks_exact_mut(8) {
-        let mut hasher = std::hash::RandomState::new().build_hasher();
-        hasher.write_u32(std::process::id());
-        part.copy_from_slice(&hasher.finish().to_be_bytes());
-    }
-    seed
 }
 
 #[allow(clippy::disallowed_methods, reason = "the process's start")]

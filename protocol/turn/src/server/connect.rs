@@ -32,6 +32,9 @@ pub(super) struct Connections {
     /// When each that is being made or waits gives up, in order; some are out of date.
     ends: VecDeque<(Instant, ConnectionId)>,
     next_id: u32,
+    /// Which of how many servers with this seed: their names differ, so that a stream that comes
+    /// to another than it should finds nothing there.
+    share: (u32, u32),
 }
 
 struct Connection {
@@ -57,7 +60,16 @@ impl Connections {
             by_client: BTreeMap::new(),
             ends: VecDeque::new(),
             next_id: u32::from_be_bytes([a, b, c, d]),
+            share: (0, 1),
         }
+    }
+
+    /// From here on, only names of this share.
+    pub(super) fn set_share(&mut self, index: u16, count: u16) {
+        let (index, count) = (u32::from(index), u32::from(count));
+        self.share = (index, count);
+        let first = self.next_id / count * count;
+        self.next_id = first.checked_add(index).unwrap_or(index);
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -65,12 +77,14 @@ impl Connections {
     }
 
     fn insert(&mut self, connection: Connection, until: Instant) -> ConnectionId {
-        // A name comes back after 2^32 connections; it is free then, or the next one is.
+        // A name comes back when the numbers are used up; it is free then, or the next one is.
+        let (index, step) = self.share;
+        let next = |id: u32| id.checked_add(step).unwrap_or(index);
         while self.by_id.contains_key(&ConnectionId(self.next_id)) {
-            self.next_id = self.next_id.wrapping_add(1);
+            self.next_id = next(self.next_id);
         }
         let id = ConnectionId(self.next_id);
-        self.next_id = self.next_id.wrapping_add(1);
+        self.next_id = next(self.next_id);
         self.by_id.insert(id, connection);
         self.ends.push_back((until, id));
         id

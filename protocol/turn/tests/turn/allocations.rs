@@ -2,7 +2,9 @@
 
 use crate::lab::{Lab, User, address, config, udp, udp_transport};
 use protocol_stun::{AttributeKind, ErrorCode, Family, Method};
-use protocol_turn::{Client, End, Input, Limits, Port, Transport};
+use protocol_turn::{
+    Client, DropCause, End, Input, Limits, Output, Port, Transport, timed_credential,
+};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -82,6 +84,51 @@ fn a_repeated_allocate_gets_the_same_answer_and_another_gets_437() {
     assert_eq!(first.0, second.0);
     assert_eq!(lab.binds.len(), 1);
     assert_eq!(anna.allocate(&mut lab).code(), Some(ErrorCode::ALLOCATION_MISMATCH));
+}
+
+#[test]
+fn an_allocate_that_is_repeated_while_it_is_worked_on_is_answered_once() {
+    let mut lab = Lab::usual();
+    let mut anna = User::anna();
+    anna.fetch_nonce(&mut lab);
+    let bytes = anna.request(Method::ALLOCATE, |builder| {
+        udp_transport(builder);
+    });
+    let client = anna.client;
+    lab.turn.handle(lab.now, Input::FromClient { client, bytes: &bytes });
+    let Some(Output::Bind(bind)) = lab.turn.poll() else { panic!("an address is to be opened") };
+    assert_eq!(lab.turn.poll(), None);
+    lab.turn.handle(lab.now, Input::FromClient { client, bytes: &bytes });
+    assert_eq!(lab.turn.poll(), None, "neither a second address nor an answer");
+    assert_eq!(lab.turn.counters().dropped(DropCause::Repeated), 1);
+    let address = Some(address("203.0.113.1:50000"));
+    let (allocation, family) = (bind.allocation, bind.family);
+    lab.tell(Input::Bound { allocation, family, address });
+    assert_eq!(lab.to_clients.len(), 1);
+    assert!(anna.send(&mut lab, &bytes).is_success(), "and again, once it is there");
+}
+
+#[test]
+fn the_same_answer_holds_the_first_lifetime_and_token() {
+    let mut lab = Lab::usual();
+    let mut anna = User::anna();
+    anna.fetch_nonce(&mut lab);
+    let request = anna.request(Method::ALLOCATE, |builder| {
+        udp_transport(builder).attribute(AttributeKind::EVEN_PORT, &[0x80]);
+        builder.u32(AttributeKind::LIFETIME, 700);
+    });
+    let first = anna.send(&mut lab, &request);
+    assert!(first.find(AttributeKind::RESERVATION_TOKEN).is_some());
+    assert!(anna.refresh(&mut lab, 900).is_success());
+    assert_eq!(anna.send(&mut lab, &request).0, first.0);
+    assert_eq!(lab.binds.len(), 1);
+    // With another's name and the same transaction it is another question.
+    let mut ben = User { next_id: 0, ..User::new("ben", "word", anna.client) };
+    ben.nonce.clone_from(&anna.nonce);
+    let forged = ben.request(Method::ALLOCATE, |builder| {
+        udp_transport(builder);
+    });
+    assert_eq!(ben.send(&mut lab, &forged).code(), Some(ErrorCode::ALLOCATION_MISMATCH));
 }
 
 #[test]
@@ -204,4 +251,62 @@ fn quotas_hold_and_are_given_back() {
     assert_eq!(ben.allocate(&mut lab).code(), Some(ErrorCode::INSUFFICIENT_CAPACITY));
     lab.pass(600 * SECOND);
     assert!(ben.allocate(&mut lab).is_success());
+}
+
+#[test]
+fn a_users_quota_counts_for_all_servers_together() {
+    let limits = Limits { user_allocation_count_max: 2, ..Limits::default() };
+    let mut config = config();
+    config.credentials = config.credentials.with_secret(b"secret");
+    let mut labs = [0, 1, 2].map(|index| {
+        let mut lab = Lab::new(config.clone(), limits.clone());
+        lab.share(index, 3);
+        lab
+    });
+    // What each says is heard by the others, at once.
+    fn tell(labs: &mut [Lab; 3]) {
+        for from in 0..3 {
+            let changes = labs[from].turn.take_user_changes();
+            for to in (0..3).filter(|to| *to != from) {
+                labs[to].turn.users_changed_elsewhere(&changes);
+            }
+        }
+    }
+    let quota = Some(ErrorCode::ALLOCATION_QUOTA_REACHED);
+    // However many names he has in time.
+    let carla = |port: u64| {
+        let (name, password) = timed_credential(b"secret", "carla", crate::lab::UNIX_S + port);
+        User::new(&name, &password, udp(&format!("198.51.100.1:{port}")))
+    };
+    for at in 0..2 {
+        assert!(carla(1_000 + at as u64).allocate(&mut labs[at]).is_success());
+        tell(&mut labs);
+    }
+    for lab in &mut labs {
+        assert_eq!(carla(2_000).allocate(lab).code(), quota);
+        assert!(User::anna().allocate(lab).code() != quota, "another user");
+        tell_nobody(lab);
+    }
+    // One is given back, and another may be had, wherever.
+    assert!(carla(1_000).refresh(&mut labs[0], 0).is_success());
+    assert_eq!(carla(2_000).allocate(&mut labs[2]).code(), quota, "nobody has said so yet");
+    tell(&mut labs);
+    assert!(carla(2_001).allocate(&mut labs[2]).is_success());
+    tell(&mut labs);
+    assert_eq!(carla(2_002).allocate(&mut labs[1]).code(), quota);
+    labs[2].pass(600 * SECOND);
+    tell(&mut labs);
+    assert!(carla(2_003).allocate(&mut labs[0]).is_success());
+}
+
+/// Forgets what the others would be told.
+fn tell_nobody(lab: &mut Lab) {
+    lab.turn.take_user_changes();
+}
+
+#[test]
+fn a_server_without_others_tells_nobody() {
+    let mut lab = Lab::usual();
+    assert!(User::anna().allocate(&mut lab).is_success());
+    assert_eq!(lab.turn.take_user_changes(), []);
 }

@@ -2,7 +2,7 @@
 
 use crate::lab::{Answer, Lab, User, address, config, udp};
 use protocol_stun::{AttributeKind, Class, ErrorCode, Method};
-use protocol_turn::{Client, ConnectionId, End, Input, Limits, Output, Transport};
+use protocol_turn::{Client, ConnectionId, DropCause, End, Input, Limits, Output, Transport};
 use std::time::Duration;
 
 const PEER: &str = "192.0.2.7:9000";
@@ -108,6 +108,88 @@ fn a_second_connection_to_one_peer_is_refused() {
     lab.tell(Input::PeerClosed { connection });
     let again = connect(&mut lab, &mut anna, PEER);
     assert_ne!(again, connection);
+}
+
+#[test]
+fn what_a_connect_can_ask_wrongly() {
+    let mut config = config();
+    config.has_tcp_allocations = true;
+    config.policy.own = vec![address("203.0.113.1:3478")];
+    let limits = Limits { connection_count_max: 1, ..Limits::default() };
+    let mut lab = Lab::new(config, limits);
+    let mut anna = User::new("anna", "secret", stream("198.51.100.1:4000", 1));
+    let code = |lab: &mut Lab, user: &mut User, peer: Option<&str>| {
+        let answer = user.ask(lab, Method::CONNECT, |builder| {
+            if let Some(peer) = peer {
+                builder.xor_address(AttributeKind::XOR_PEER_ADDRESS, address(peer));
+            }
+        });
+        answer.code()
+    };
+    let peer = Some(PEER);
+    let mismatch = Some(ErrorCode::ALLOCATION_MISMATCH);
+    assert_eq!(code(&mut lab, &mut anna, peer), mismatch, "no allocation");
+    let tcp = |builder: &mut protocol_stun::Builder<'_>| {
+        builder.attribute(AttributeKind::REQUESTED_TRANSPORT, &[6, 0, 0, 0]);
+    };
+    assert!(anna.ask(&mut lab, Method::ALLOCATE, tcp).is_success());
+    assert_eq!(code(&mut lab, &mut anna, None), Some(ErrorCode::BAD_REQUEST));
+    let v6 = Some("[2001:db8::7]:80");
+    let family = Some(ErrorCode::PEER_ADDRESS_FAMILY_MISMATCH);
+    assert_eq!(code(&mut lab, &mut anna, v6), family);
+    for closed in ["127.0.0.1:80", "10.0.0.1:80", "203.0.113.1:3478", "192.0.2.7:0"] {
+        let code = code(&mut lab, &mut anna, Some(closed));
+        assert_eq!(code, Some(ErrorCode::FORBIDDEN), "{closed}");
+    }
+    let mut ben = User::new("ben", "word", anna.client);
+    assert_eq!(code(&mut lab, &mut ben, peer), Some(ErrorCode::WRONG_CREDENTIALS));
+    assert!(lab.connection_outputs.is_empty());
+    connect(&mut lab, &mut anna, PEER);
+    let second = code(&mut lab, &mut anna, Some("192.0.2.8:1"));
+    assert_eq!(second, Some(ErrorCode::INSUFFICIENT_CAPACITY));
+
+    // An allocation for datagrams connects to nobody.
+    let mut datagrams = User::new("anna", "secret", stream("198.51.100.1:4001", 5));
+    assert!(datagrams.allocate(&mut lab).is_success());
+    assert_eq!(code(&mut lab, &mut datagrams, peer), mismatch);
+    // And one of TCP is for clients of streams, without what only datagrams have.
+    let mut late = User::new("anna", "secret", udp("198.51.100.1:4002"));
+    let code = late.ask(&mut lab, Method::ALLOCATE, tcp).code();
+    assert_eq!(code, Some(ErrorCode::BAD_REQUEST));
+    let mut even = User::new("anna", "secret", stream("198.51.100.1:4003", 6));
+    let answer = even.ask(&mut lab, Method::ALLOCATE, |builder| {
+        tcp(builder);
+        builder.attribute(AttributeKind::EVEN_PORT, &[0]);
+    });
+    assert_eq!(answer.code(), Some(ErrorCode::BAD_REQUEST));
+}
+
+#[test]
+fn an_allocation_of_tcp_sends_no_datagrams() {
+    let (mut lab, mut anna) = allocated();
+    let peer = address(PEER);
+    assert!(anna.permit(&mut lab, &[peer]).is_success());
+    let code = anna.bind(&mut lab, 0x4000, peer).code();
+    assert_eq!(code, Some(ErrorCode::FORBIDDEN));
+    lab.client_sends(anna.client, &crate::lab::send_indication(peer, b"x"));
+    assert!(lab.to_peers.is_empty());
+    assert_eq!(lab.turn.counters().dropped(DropCause::NoPermission), 1);
+}
+
+#[test]
+fn two_servers_with_one_seed_give_connections_different_names() {
+    let names = [0, 1, 2].map(|index| {
+        let (mut lab, _) = allocated();
+        lab.share(index, 3);
+        let mut anna = User::new("anna", "secret", stream("198.51.100.1:4000", 1));
+        let tcp = |builder: &mut protocol_stun::Builder<'_>| {
+            builder.attribute(AttributeKind::REQUESTED_TRANSPORT, &[6, 0, 0, 0]);
+        };
+        assert!(anna.ask(&mut lab, Method::ALLOCATE, tcp).is_success());
+        ["192.0.2.7:1", "192.0.2.7:2"].map(|peer| connect(&mut lab, &mut anna, peer))
+    });
+    let all: std::collections::BTreeSet<ConnectionId> = names.into_iter().flatten().collect();
+    assert_eq!(all.len(), 6, "{names:?}");
 }
 
 #[test]

@@ -17,6 +17,8 @@ pub const UNIX_S: u64 = 1_800_000_000;
 /// Everything that is not the server.
 pub struct Lab {
     pub turn: Server,
+    config: Config,
+    limits: Limits,
     pub now: Instant,
     /// What clients got.
     pub to_clients: Vec<(Client, Vec<u8>)>,
@@ -51,9 +53,11 @@ impl Lab {
     pub fn new(config: Config, limits: Limits) -> Lab {
         #[expect(clippy::disallowed_methods, reason = "the one instant that tests count from")]
         let start = Instant::now();
-        let turn = Server::new(config, limits, [7; 32], start, UNIX_S).expect("a configuration");
+        let turn = Server::new(config.clone(), limits.clone(), [7; 32], start, UNIX_S);
         Lab {
-            turn,
+            turn: turn.expect("a configuration"),
+            config,
+            limits,
             now: start,
             to_clients: Vec::new(),
             to_peers: Vec::new(),
@@ -66,6 +70,13 @@ impl Lab {
             has_addresses: [true; 2],
             next_port: 50_000,
         }
+    }
+
+    /// A server anew, one of several with the same seed.
+    pub fn share(&mut self, index: u16, count: u16) {
+        let Lab { config, limits, now, .. } = self;
+        let turn = Server::new(config.clone(), limits.clone(), [7; 32], *now, UNIX_S);
+        self.turn = turn.expect("a configuration").with_share(index, count);
     }
 
     pub fn usual() -> Lab {

@@ -201,6 +201,30 @@ fn a_refused_channel_leaves_no_permission_behind() {
 }
 
 #[test]
+fn a_family_that_is_not_lent_is_refused() {
+    let mut config = config();
+    config.families = vec![Family::V4];
+    let mut lab = Lab::new(config, Limits::default());
+    let answer = User::anna().ask(&mut lab, Method::ALLOCATE, |builder| {
+        udp_transport(builder).family(AttributeKind::REQUESTED_ADDRESS_FAMILY, Family::V6);
+    });
+    assert_eq!(answer.code(), Some(ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED));
+}
+
+#[test]
+fn a_server_that_ends_makes_no_new_allocations_and_keeps_the_old() {
+    let mut lab = Lab::usual();
+    let mut anna = User::anna();
+    assert!(anna.allocate(&mut lab).is_success());
+    let mut draining = config();
+    draining.takes_allocations = false;
+    lab.turn.configure(draining).expect("a configuration");
+    assert!(anna.refresh(&mut lab, 600).is_success());
+    let mut ben = User::new("ben", "word", udp("198.51.100.2:1"));
+    assert_eq!(ben.allocate(&mut lab).code(), Some(ErrorCode::INSUFFICIENT_CAPACITY));
+}
+
+#[test]
 fn reservations_have_a_limit() {
     let limits = Limits { reservation_count_max: 0, ..Limits::default() };
     let answer = User::anna().ask(&mut Lab::new(config(), limits), Method::ALLOCATE, |builder| {
