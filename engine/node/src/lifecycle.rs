@@ -262,7 +262,8 @@ impl Node {
         connection.deadline = Some(cx.now() + ANSWER_TIMEOUT);
         connection.close_after_output = true;
         (connection.keep_alive.is_wanted, connection.keep_alive.is_granted) = (false, false);
-        connection.lingers = connection.receiving && sends_a_body(&connection.record);
+        let may_send = !connection.has_whole_body && sends_a_body(&connection.record);
+        connection.lingers = connection.receiving && may_send;
         if let Some(record) = &mut connection.record {
             record.status = status;
         }

@@ -55,6 +55,25 @@ fn whoever_asks_for_it_keeps_the_connection() {
     assert_eq!(stream.read(&mut [0]).expect("the end"), 0);
 }
 
+/// The far end's close is waited for where it may still be sending, and nowhere else: who reads to the
+/// end would wait as long. The wait is a second, so one of a few that is shorter tells.
+#[test]
+fn an_answer_to_a_whole_body_ends_at_once() {
+    let server = Server::start("");
+    let post = "POST /whep/nobody HTTP/1.1\r\nHost: h\r\nContent-Type: application/sdp\r\n\
+                Connection: close\r\nContent-Length: 5\r\n\r\nv=0\r\n";
+    let shortest = (0..5).map(|_| {
+        let mut stream = connect(server.address).expect("a connection");
+        stream.write_all(post.as_bytes()).expect("sent");
+        assert!(!matches!(read_one(&mut stream).status, 200..300));
+        let answered_at = std::time::Instant::now();
+        assert_eq!(stream.read(&mut [0]).expect("the end"), 0);
+        answered_at.elapsed()
+    });
+    let shortest = shortest.min().expect("five");
+    assert!(shortest < std::time::Duration::from_millis(900), "{shortest:?}");
+}
+
 #[test]
 fn a_stream_behind_a_page_ends_the_connection_as_ever() {
     let server = Server::start("");
