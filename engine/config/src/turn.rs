@@ -78,7 +78,7 @@ keys! {
 
         /// While packets flow, how long one may wait for others, in microseconds: one call into the
         /// kernel then brings several. It buys CPU with latency; 0 wakes for each.
-        gather_us: u32 = 100, within(0, 10_000), restart();
+        gather_us: u32 = 500, within(0, 10_000), restart();
 
         /// Where new allocations are sent instead (300, ALTERNATE-SERVER), to empty this server.
         alternate_server: Option<SocketAddr> = None, example("\"203.0.113.8:3478\"");

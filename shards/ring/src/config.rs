@@ -53,7 +53,7 @@ impl Default for RingConfig {
             datagram_buffers_count: 256,
             datagram_buffer_bytes: 2_048,
             udp_gro: false,
-            gather_us: 100,
+            gather_us: 500,
         }
     }
 }

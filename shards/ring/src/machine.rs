@@ -42,8 +42,8 @@ pub(crate) const STREAM_GROUP: u16 = 0;
 /// Buffer group of the datagrams.
 pub(crate) const DATAGRAM_GROUP: u16 = 1;
 
-/// So many events end a sleep that gathers.
-const GATHERED_MAX: u32 = 64;
+/// So many events end a sleep that gathers: what the waking costs is then a small part of each.
+const GATHERED_MAX: u32 = 32;
 
 static ONE: u64 = 1;
 

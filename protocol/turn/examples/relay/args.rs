@@ -21,7 +21,7 @@ const USAGE: &str = "usage: relay --turn ADDR [flags]
   --turn-ports A-B          the ports that are lent (49152-65535)
   --turn-allow-peer CIDR    peers that are reached although they are in a private range
   --turn-realm REALM        the realm of the credentials (skywave)
-  --turn-gather-us US       how long a datagram may wait for others while they flow (100)
+  --turn-gather-us US       how long a datagram may wait for others while they flow (500)
   --cores 0,1,…             one thread on each of these cores; without it, one thread on any core";
 
 /// What was said.
