@@ -18,6 +18,8 @@ use crate::told::Told;
 const ASK_EVERY: Duration = Duration::from_secs(1);
 /// How often the index of an open file is written.
 const NOTE_EVERY: Duration = Duration::from_secs(5);
+/// How often the size of an open file is told: about as often as it grows.
+const GREW_EVERY: Duration = Duration::from_secs(1);
 
 /// Writing failed: the driver tells it as such.
 #[derive(Debug)]
@@ -35,6 +37,7 @@ struct Open {
     container: Container,
     recording: Recording,
     noted_at: Instant,
+    told_at: Instant,
 }
 
 /// The stage.
@@ -100,12 +103,13 @@ impl Recorder {
             name,
             stream: self.stream(),
             started_at_ms: clock::wall_ms(),
+            size_bytes: container.size_bytes(),
             tracks: self.tracks.iter().zip(container.sizes()).map(track).collect(),
             ..Recording::default()
         };
         self.shelf.note(&recording).map_err(|error| WriteFailed(error.to_string()))?;
         self.told.tell(Event::RecordingStarted(recording.clone()));
-        self.open = Some(Open { container, recording, noted_at: now });
+        self.open = Some(Open { container, recording, noted_at: now, told_at: now });
         Ok(())
     }
 
@@ -149,13 +153,17 @@ impl Recorder {
             self.end(Some(cause.clone()));
             return Err(WriteFailed(cause).into());
         }
-        if now.saturating_duration_since(open.noted_at) >= NOTE_EVERY {
-            open.noted_at = now;
+        let is_due = now.saturating_duration_since(open.told_at) >= GREW_EVERY;
+        if is_due && open.container.size_bytes() > open.recording.size_bytes {
+            open.told_at = now;
             open.recording.duration_ms = open.container.duration_ms();
             open.recording.size_bytes = open.container.size_bytes();
+            self.told.tell(Event::RecordingGrew(open.recording.clone()));
+        }
+        if now.saturating_duration_since(open.noted_at) >= NOTE_EVERY {
+            open.noted_at = now;
             let name = open.recording.name.clone();
             self.shelf.note(&open.recording).map_err(|error| WriteFailed(error.to_string()))?;
-            self.told.tell(Event::RecordingGrew(open.recording.clone()));
             for removed in self.shelf.tidy(Some(&name)) {
                 self.told.tell(Event::RecordingRemoved(removed));
             }

@@ -55,6 +55,16 @@ fn index_of(file: &Path) -> Recording {
     serde_json::from_slice(&text).expect("a recording")
 }
 
+/// The size that an event tells.
+fn size_told(event: &Event) -> Option<u64> {
+    match event {
+        Event::RecordingStarted(it) | Event::RecordingGrew(it) | Event::RecordingClosed(it) => {
+            Some(it.size_bytes)
+        }
+        _ => None,
+    }
+}
+
 #[test]
 fn a_recording_is_what_came_in_the_container_that_its_codecs_ask_for() {
     let cases = [
@@ -80,6 +90,8 @@ fn a_recording_is_what_came_in_the_container_that_its_codecs_ask_for() {
         assert!((3_800..4_200).contains(&index.duration_ms), "{index:?}");
         assert_eq!(index.size_bytes, std::fs::metadata(&written[0]).expect("a file").len());
         assert!(matches!(worker.events.last(), Some(Event::RecordingClosed(it)) if *it == index));
+        let sizes: Vec<u64> = worker.events.iter().filter_map(size_told).collect();
+        assert!(sizes[0] > 0 && sizes.is_sorted(), "from the beginning on: {sizes:?}");
     }
 }
 
