@@ -56,8 +56,14 @@ keys! {
         /// Whether a picture is kept when motion begins, in `snapshots` below `record_dir`.
         snapshots: bool = false, restart();
 
-        /// Snapshots of all streams at most; the oldest go.
+        /// Snapshots of one stream at most; the oldest go.
         snapshots_max: u32 = 1_000, within(1, 20_000), restart();
+
+        /// Snapshots older than this are removed, in seconds. 0: never.
+        snapshot_keep_s: u64 = 0, within(0, 3_153_600_000), restart();
+
+        /// The oldest snapshots of a stream are removed beyond so many bytes. 0: never.
+        snapshot_keep_bytes: u64 = 0, within(0, 1_000_000_000_000_000), restart();
 
         /// Whether the stream is kept around motion, in `clips` below `record_dir`: as it comes,
         /// without being encoded anew.
@@ -75,6 +81,12 @@ keys! {
 
         /// Clips of one stream at most; the oldest go.
         clips_max: u32 = 500, within(1, 20_000), restart();
+
+        /// Clips older than this are removed, in seconds. 0: never.
+        clip_keep_s: u64 = 0, within(0, 3_153_600_000), restart();
+
+        /// The oldest clips of a stream are removed beyond so many bytes. 0: never.
+        clip_keep_bytes: u64 = 0, within(0, 1_000_000_000_000_000), restart();
     }
 }
 

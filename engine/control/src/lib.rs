@@ -56,4 +56,4 @@ mod tests;
 pub use census::ControlCensus;
 pub use control::{Control, Input, Output, Setup};
 pub use driver::{Bell, Command, run};
-pub use view::{ControlCounters, MountView, SourceView, View};
+pub use view::{ControlCounters, Kept, MountView, SourceView, View};

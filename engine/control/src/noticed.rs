@@ -26,7 +26,8 @@ impl Noticed {
         let data = &told.data;
         let number = |value: &Value| value.as_f64().unwrap_or(0.0);
         match told.name {
-            Some("icey:vision") => {
+            // What is told again with its clip was counted before.
+            Some("icey:vision") if data["type"] != "clip" => {
                 self.vision_count += 1;
                 self.last_score = number(&data["data"]["score"]);
                 self.last_latency_usec = data["data"]["latencyUsec"].as_u64().unwrap_or(0);

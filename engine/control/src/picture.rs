@@ -4,7 +4,7 @@ use shards_runtime::ShardId;
 
 use crate::control::Control;
 use crate::directory::{MountState, Running};
-use crate::view::{MountView, SourceView, View};
+use crate::view::{ControlCounters, MountView, SourceView, View};
 
 impl Control {
     /// The server as it is now.
@@ -21,7 +21,7 @@ impl Control {
             extra_headers: self.config.http.cors_headers.clone(),
             counters: self.reports.counters(),
             shards: self.reports.last().cloned().collect(),
-            control: self.counters,
+            control: ControlCounters { kept: self.kept_now(), ..self.counters },
             mounts: self.directory.by_name().map(|mount| self.mount_view(mount)).collect(),
         }
     }

@@ -18,6 +18,7 @@ use serde_json::json;
 use crate::control::{Asker, Control};
 use crate::noticed::Noticed;
 use crate::render::Body;
+use crate::view::Kept;
 
 /// How long the keeper may take to remove a file.
 const REMOVAL_MAX: Duration = Duration::from_secs(5);
@@ -33,6 +34,18 @@ pub(crate) struct Recordings {
     /// What happened since the start.
     pub(crate) happenings_count: u64,
     pub(crate) noticed: Noticed,
+}
+
+/// In the order of [`crate::ControlCounters::kept`].
+pub(crate) const KINDS: [RecordingKind; 3] =
+    [RecordingKind::Recording, RecordingKind::Clip, RecordingKind::Snapshot];
+
+fn place_of(kind: RecordingKind) -> usize {
+    match kind {
+        RecordingKind::Recording => 0,
+        RecordingKind::Clip => 1,
+        RecordingKind::Snapshot => 2,
+    }
 }
 
 struct Removal {
@@ -51,8 +64,7 @@ impl Recordings {
 pub(crate) fn wanted(query: &[u8]) -> Wanted {
     let query = Query::new(query);
     let text = |name: &str| query.get_str(name).map(std::borrow::Cow::into_owned);
-    let kinds = [RecordingKind::Recording, RecordingKind::Clip, RecordingKind::Snapshot];
-    let kind = text("kind").and_then(|name| kinds.into_iter().find(|kind| kind.name() == name));
+    let kind = text("kind").and_then(|name| KINDS.into_iter().find(|kind| kind.name() == name));
     let limit = text("limit").and_then(|text| text.parse().ok()).unwrap_or(0);
     Wanted { stream: text("stream"), kind, after: text("after"), limit }
 }
@@ -70,12 +82,26 @@ impl Control {
         format!("{answer}\n")
     }
 
+    /// What is kept of each kind now, with what was counted.
+    pub(crate) fn kept_now(&self) -> [Kept; 3] {
+        let mut kept = self.counters.kept;
+        for kind in KINDS {
+            kept[place_of(kind)].totals = self.recordings.catalog.totals(Some(kind));
+        }
+        kept
+    }
+
     /// Something happened to a stream.
     pub(crate) fn happened(&mut self, told: Told) {
         self.recordings.noticed.take(&told);
         match &told.change {
-            Some(Change::Is(recording)) => self.recordings.catalog.note((**recording).clone()),
+            Some(Change::Is(recording)) => {
+                let kept = &mut self.counters.kept[place_of(recording.kind)];
+                kept.ended += u64::from(recording.is_closed);
+                self.recordings.catalog.note((**recording).clone());
+            }
             Some(Change::Gone(recording)) => {
+                self.counters.kept[place_of(recording.kind)].removed += 1;
                 self.recordings.catalog.forget(&path_of(recording));
             }
             None => {}

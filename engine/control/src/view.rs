@@ -60,6 +60,19 @@ pub struct ControlCounters {
     pub log_lines_lost: u64,
     /// What the keeper counted: the log of events, webhooks.
     pub events: engine_events::EventCounters,
+    /// Recordings, clips and snapshots, in this order.
+    pub kept: [Kept; 3],
+}
+
+/// What is kept of one kind, and what became of it since the start.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Kept {
+    /// What is listed now.
+    pub totals: engine_events::Totals,
+    /// Ended, in order or not.
+    pub ended: u64,
+    /// Removed, as too old or too many, or by hand.
+    pub removed: u64,
 }
 
 /// One mount at one moment.

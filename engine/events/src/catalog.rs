@@ -83,6 +83,20 @@ pub struct Totals {
     pub open_count: usize,
 }
 
+impl Totals {
+    fn add(&mut self, recording: &Recording) {
+        self.count += 1;
+        self.size_bytes = self.size_bytes.saturating_add(recording.size_bytes);
+        self.open_count += usize::from(!recording.is_closed);
+    }
+
+    fn take_off(&mut self, recording: &Recording) {
+        self.count -= 1;
+        self.size_bytes = self.size_bytes.saturating_sub(recording.size_bytes);
+        self.open_count -= usize::from(!recording.is_closed);
+    }
+}
+
 /// When it began, and its path: the order of the list.
 type Key = (u64, String);
 
@@ -91,6 +105,8 @@ type Key = (u64, String);
 pub struct Catalog {
     entries: BTreeMap<Key, Recording>,
     keys: BTreeMap<String, Key>,
+    /// What the entries of each kind come to.
+    sums: BTreeMap<RecordingKind, Totals>,
     dropped_count: u64,
 }
 
@@ -109,18 +125,22 @@ impl Catalog {
         self.forget(&path);
         let key = (recording.started_at_ms, path.clone());
         self.keys.insert(path, key.clone());
+        self.sums.entry(recording.kind).or_default().add(&recording);
         self.entries.insert(key, recording);
         if self.entries.len() > ENTRIES_MAX
-            && let Some(((_, path), _)) = self.entries.pop_first()
+            && let Some(((_, path), _)) = self.entries.first_key_value()
         {
-            self.keys.remove(&path);
+            let path = path.clone();
+            self.forget(&path);
             self.dropped_count += 1;
         }
     }
 
     /// It is no more.
     pub fn forget(&mut self, path: &str) -> Option<Recording> {
-        self.entries.remove(&self.keys.remove(path)?)
+        let recording = self.entries.remove(&self.keys.remove(path)?)?;
+        self.sums.entry(recording.kind).or_default().take_off(&recording);
+        Some(recording)
     }
 
     /// The entry of a path below `/artifacts/`.
@@ -156,13 +176,13 @@ impl Catalog {
     /// What all come to, and of one kind where that is asked for.
     #[must_use]
     pub fn totals(&self, kind: Option<RecordingKind>) -> Totals {
-        let of_kind = |it: &&Recording| kind.is_none_or(|kind| it.kind == kind);
-        let add = |sum: Totals, it: &Recording| Totals {
-            count: sum.count + 1,
-            size_bytes: sum.size_bytes.saturating_add(it.size_bytes),
-            open_count: sum.open_count + usize::from(!it.is_closed),
-        };
-        self.entries.values().filter(of_kind).fold(Totals::default(), add)
+        let is_wanted = |of: &RecordingKind| kind.is_none_or(|kind| kind == *of);
+        let sums = self.sums.iter().filter(|(of, _)| is_wanted(of));
+        sums.fold(Totals::default(), |all, (_, sum)| Totals {
+            count: all.count + sum.count,
+            size_bytes: all.size_bytes.saturating_add(sum.size_bytes),
+            open_count: all.open_count + sum.open_count,
+        })
     }
 
     /// The newest of a kind.

@@ -43,6 +43,7 @@ pub const NAMES: &[&str] = &[
     "clip:failed",
     "clip:removed",
     "snapshot",
+    "snapshot:removed",
 ];
 
 impl Told {
@@ -76,7 +77,7 @@ impl Told {
         let name = match recording.kind {
             RecordingKind::Recording => Some("recording:removed"),
             RecordingKind::Clip => Some("clip:removed"),
-            RecordingKind::Snapshot => None,
+            RecordingKind::Snapshot => Some("snapshot:removed"),
         };
         let (stream, data) = (recording.stream.clone(), row(&recording));
         Told { name, stream, data, change: Some(Change::Gone(Box::new(recording))) }

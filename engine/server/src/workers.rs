@@ -58,6 +58,8 @@ pub fn bridges(config: &Config, shards_count: usize, desks: Vec<Desk>) -> Vec<Op
             directory,
             interval_min_ms: 1_000,
             count_max: workers.snapshots_max,
+            keep_for_ms: workers.snapshot_keep_s * 1_000,
+            keep_bytes: workers.snapshot_keep_bytes,
         }),
         clips: clips.clone().map(|directory| Clips {
             directory,
@@ -65,6 +67,8 @@ pub fn bridges(config: &Config, shards_count: usize, desks: Vec<Desk>) -> Vec<Op
             after_ms: workers.clip_after_ms,
             length_ms_max: workers.clip_ms_max,
             count_max: workers.clips_max,
+            keep_for_ms: workers.clip_keep_s * 1_000,
+            keep_bytes: workers.clip_keep_bytes,
         }),
     };
     let job = |(name, source): (&str, &str)| StreamJob {

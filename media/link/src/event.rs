@@ -126,7 +126,7 @@ pub struct RecordingTrack {
 pub struct VisionEvent {
     /// `vision.event.v1`.
     pub schema: String,
-    /// `detect`.
+    /// `detect`; or `clip`, where what was told before is told again with the clip that was kept.
     #[serde(rename = "type")]
     pub kind: String,
     /// The stream's name.

@@ -241,9 +241,15 @@ pub struct Snapshots {
     /// The least time between two.
     #[serde(default = "second_ms")]
     pub interval_min_ms: u32,
-    /// The most that are kept; the oldest go.
+    /// The most that are kept of this stream; the oldest go.
     #[serde(default = "snapshots_max")]
     pub count_max: u32,
+    /// Those of this stream that are older are removed; 0 is never.
+    #[serde(default)]
+    pub keep_for_ms: u64,
+    /// The oldest of this stream are removed until all have at most this many bytes; 0 is no limit.
+    #[serde(default)]
+    pub keep_bytes: u64,
 }
 
 /// The stream around motion, as it comes.
@@ -263,6 +269,12 @@ pub struct Clips {
     /// The most that are kept of this stream; the oldest go.
     #[serde(default = "clips_max")]
     pub count_max: u32,
+    /// Those of this stream that are older are removed; 0 is never.
+    #[serde(default)]
+    pub keep_for_ms: u64,
+    /// The oldest of this stream are removed until all have at most this many bytes; 0 is no limit.
+    #[serde(default)]
+    pub keep_bytes: u64,
 }
 
 fn clip_before_ms() -> u64 {

@@ -20,11 +20,12 @@ pub fn motion(
     (told, trigger): (&Told, &Trigger),
 ) -> Option<String> {
     let settings = analysis.motion.clone()?;
-    let (snapshots, warning) = match analysis.snapshots.as_ref().map(picture::Keeper::open) {
-        None => (None, None),
-        Some(Ok(keeper)) => (Some(keeper), None),
-        Some(Err(error)) => (None, Some(format!("no snapshots: {error:#}"))),
-    };
+    let (snapshots, warning) =
+        match analysis.snapshots.as_ref().map(|it| picture::Keeper::open(stream, it)) {
+            None => (None, None),
+            Some(Ok(keeper)) => (Some(keeper), None),
+            Some(Err(error)) => (None, Some(format!("no snapshots: {error:#}"))),
+        };
     let watch =
         motion::Watch::new(stream, settings, snapshots, told.clone()).with_trigger(trigger.clone());
     let sink = plan.sink("motion", watch);

@@ -10,15 +10,16 @@
 //! *Invariants:* the window is bounded by time and by bytes and begins with a keyframe; what waits
 //! for the writer is bounded, and a clip that it cannot follow ends with that as its cause.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use media_flow::{End, Kind, Out, Port, Retain, StageError, TrackId};
-use media_link::{Clips, Event, Recording, RecordingKind, RecordingTrack, Track};
+use media_link::{Clips, Event, Recording, RecordingKind, RecordingTrack, Track, VisionEvent};
+use serde_json::{Value, json};
 
 use crate::clock;
 use crate::container::{Container, Kind as FileKind};
@@ -31,22 +32,77 @@ const WINDOW_BYTES_MAX: usize = 32 << 20;
 /// Packets that wait for the writer, besides a window that is handed over whole.
 const WAITING_MAX: usize = 512;
 /// How often the length of an open clip is told.
-const GREW_EVERY: Duration = Duration::from_secs(5);
+const GREW_EVERY: Duration = Duration::from_secs(1);
+/// How often it is looked whether a clip has become too old.
+const TIDY_EVERY: Duration = Duration::from_secs(60);
 
-/// When motion was last seen: set by who looks, read by who writes.
+/// When motion was last seen, and what is being kept of it: between who looks and who writes.
 #[derive(Clone, Default)]
-pub struct Trigger(Rc<Cell<Option<Instant>>>);
+pub struct Trigger(Rc<Seen>);
+
+#[derive(Default)]
+struct Seen {
+    pulled_at: Cell<Option<Instant>>,
+    /// The clip that is being written, as events name it.
+    clip: RefCell<Option<Value>>,
+    /// The first event of the motion that is kept, for when its clip is whole.
+    first: RefCell<Option<Box<VisionEvent>>>,
+}
 
 impl Trigger {
     /// There is motion now.
     pub fn pull(&self, now: Instant) {
-        self.0.set(Some(now));
+        self.0.pulled_at.set(Some(now));
+    }
+
+    /// What events name as their clip: the one that is being written, from when its file is there.
+    pub fn clip(&self) -> Option<Value> {
+        self.0.clip.borrow().clone()
+    }
+
+    /// An event is told.
+    pub fn note(&self, event: &VisionEvent) {
+        let mut first = self.0.first.borrow_mut();
+        if first.is_none() {
+            *first = Some(Box::new(event.clone()));
+        }
+    }
+
+    /// What became of a clip is heard of; an event to tell with it. Whoever saw the first event of
+    /// the motion, in which there could be no clip yet, finds it by the same `frame`.
+    fn heard(&self, event: &Event) -> Option<Event> {
+        let clip = match event {
+            Event::RecordingStarted(clip) | Event::RecordingClosed(clip) => clip,
+            // It could not be begun.
+            Event::Warning(_) => {
+                self.0.first.take();
+                return None;
+            }
+            _ => return None,
+        };
+        let url = url_of(clip);
+        if !clip.is_closed {
+            self.0.clip.replace(Some(url));
+            return None;
+        }
+        self.0.clip.replace(None);
+        let mut first = self.0.first.take()?;
+        first.kind = "clip".into();
+        first.emitted_at_usec = clock::wall_us();
+        first.data.clip = Some(url);
+        Some(Event::Vision(first))
     }
 
     /// How long ago there was motion.
     fn since(&self, now: Instant) -> Option<Duration> {
-        self.0.get().map(|at| now.saturating_duration_since(at))
+        self.0.pulled_at.get().map(|at| now.saturating_duration_since(at))
     }
+}
+
+/// How an event of motion names what was kept of it.
+pub fn url_of(kept: &Recording) -> Value {
+    // Names are made of letters that need no other form here.
+    json!({ "url": format!("/artifacts/{}{}", kept.kind.folder(), kept.name) })
 }
 
 /// A packet that can go to another thread; its times are in the ticks of its track.
@@ -108,7 +164,7 @@ impl ClipSink {
         // More than a writer says between two packets.
         let (say, events) = sync_channel(WAITING_MAX);
         let of_writer = tracks.clone();
-        let run = move || write(&shelf, &of_writer, &ordered, &say);
+        let run = move || write(shelf, &of_writer, &ordered, &say);
         thread::Builder::new().name("clips".into()).spawn(run)?;
         Ok(ClipSink {
             settings: settings.clone(),
@@ -170,7 +226,9 @@ impl ClipSink {
 
     fn tell(&mut self) {
         while let Ok(event) = self.writer.events.try_recv() {
+            let vision = self.trigger.heard(&event);
             self.told.tell(event);
+            vision.into_iter().for_each(|event| self.told.tell(event));
         }
     }
 }
@@ -232,14 +290,25 @@ struct Open {
 }
 
 /// The writer: until its stage is gone.
-fn write(shelf: &Shelf, tracks: &[Track], orders: &Receiver<Order>, say: &SyncSender<Event>) {
+fn write(mut shelf: Shelf, tracks: &[Track], orders: &Receiver<Order>, say: &SyncSender<Event>) {
     // Nobody listens when the graph has ended.
     let tell = |event: Event| say.try_send(event).is_ok();
     for mended in shelf.mend() {
         tell(Event::RecordingClosed(mended));
     }
+    let shelf = &mut shelf;
+    tidy(shelf, &tell);
     let mut open: Option<Open> = None;
-    while let Ok(order) = orders.recv() {
+    loop {
+        let order = match orders.recv_timeout(TIDY_EVERY) {
+            Ok(order) => order,
+            // Nothing has been written for so long.
+            Err(RecvTimeoutError::Timeout) => {
+                tidy(shelf, &tell);
+                continue;
+            }
+            Err(RecvTimeoutError::Disconnected) => break,
+        };
         match order {
             Order::Open { window, started_at_ms } => {
                 match begin(shelf, tracks, &window, started_at_ms) {
@@ -261,8 +330,15 @@ fn write(shelf: &Shelf, tracks: &[Track], orders: &Receiver<Order>, say: &SyncSe
     end(shelf, &mut open, None, &tell);
 }
 
+/// Removes what is too old or too much.
+fn tidy(shelf: &mut Shelf, tell: &impl Fn(Event) -> bool) {
+    for removed in shelf.tidy(None) {
+        tell(Event::RecordingRemoved(removed));
+    }
+}
+
 fn begin(
-    shelf: &Shelf,
+    shelf: &mut Shelf,
     tracks: &[Track],
     window: &[Piece],
     started_at_ms: u64,
@@ -282,6 +358,7 @@ fn begin(
         stream: shelf.stream().into(),
         kind: RecordingKind::Clip,
         started_at_ms,
+        size_bytes: container.size_bytes(),
         tracks: tracks.iter().zip(container.sizes()).map(track).collect(),
         ..Recording::default()
     };
@@ -289,7 +366,7 @@ fn begin(
     Ok(Open { container, recording, told_at: clock::now() })
 }
 
-fn add(shelf: &Shelf, open: &mut Option<Open>, piece: &Piece, tell: &impl Fn(Event) -> bool) {
+fn add(shelf: &mut Shelf, open: &mut Option<Open>, piece: &Piece, tell: &impl Fn(Event) -> bool) {
     let Some(clip) = open else { return };
     let packet = Packet {
         track: TrackId(piece.track),
@@ -315,7 +392,7 @@ fn add(shelf: &Shelf, open: &mut Option<Open>, piece: &Piece, tell: &impl Fn(Eve
 }
 
 fn end(
-    shelf: &Shelf,
+    shelf: &mut Shelf,
     open: &mut Option<Open>,
     cause: Option<String>,
     tell: &impl Fn(Event) -> bool,
@@ -332,7 +409,5 @@ fn end(
         recording.cause.get_or_insert_with(|| error.to_string());
     }
     tell(Event::RecordingClosed(clip.recording));
-    for removed in shelf.tidy(None) {
-        tell(Event::RecordingRemoved(removed));
-    }
+    tidy(shelf, tell);
 }

@@ -35,7 +35,7 @@ const LOOKED_AT: Bound = Bound { packets_max: 64, bytes_max: 8 << 20 };
 /// Runs the job to its end.
 pub fn run(job: &RecordJob, mailbox: &Arc<Mailbox>, outbox: &mut Outbox) -> Option<Ending> {
     let mut tracks: Vec<Track> = Vec::new();
-    let shelf = match Shelf::open(job) {
+    let mut shelf = match Shelf::open(job) {
         Ok(shelf) => shelf,
         Err(error) => return Some(Ending::WriteFailed { cause: format!("{error:#}") }),
     };

@@ -17,7 +17,8 @@ use super::escape::push_label_value;
 use super::rtc::rtc_families;
 use super::symple::symple_families;
 use super::turn::turn_families;
-use crate::view::{MountView, SourceView, View};
+use crate::recordings::KINDS;
+use crate::view::{Kept, MountView, SourceView, View};
 
 /// Everything that is counted.
 pub(crate) fn metrics(view: &View) -> String {
@@ -81,6 +82,21 @@ fn control_families(view: &View, page: &mut Page) {
     ];
     for (name, help, value) in families {
         page.one(&format!("control_{name}_total"), Kind::Counter, help, value);
+    }
+    type Of = fn(&Kept) -> u64;
+    let families: [(&str, Kind, &str, Of); 4] = [
+        ("kept_files", Kind::Gauge, "Recordings, clips and snapshots that are listed.", |it| {
+            it.totals.count as u64
+        }),
+        ("kept_bytes", Kind::Gauge, "Their bytes.", |it| it.totals.size_bytes),
+        ("kept_ended_total", Kind::Counter, "Those that ended.", |it| it.ended),
+        ("kept_removed_total", Kind::Counter, "Those that were removed.", |it| it.removed),
+    ];
+    for (name, kind, help, of) in families {
+        page.family(name, kind, help);
+        for (what, kept) in KINDS.into_iter().zip(&control.kept) {
+            page.sample(name, &[("kind", what.name())], of(kept));
+        }
     }
 }
 

@@ -56,7 +56,9 @@ fn recordings_are_listed_played_while_they_grow_and_removed_by_who_may() {
 
     wait_for("a recording that grows", || {
         let rows = list(&server, "");
-        rows.iter().any(|row| row["is_closed"] == false && row["size_bytes"].as_u64() > Some(0))
+        assert!(rows.iter().all(|row| row["size_bytes"].as_u64() > Some(0)), "none is empty");
+        let has_grown = |row: &Value| row["duration_ms"].as_u64() >= Some(2_000);
+        rows.iter().any(|row| row["is_closed"] == false && has_grown(row))
     });
     let open = list(&server, "").remove(0);
     let url = open["url"].as_str().expect("a path").to_owned();
@@ -120,5 +122,7 @@ fn recordings_are_listed_played_while_they_grow_and_removed_by_who_may() {
     assert!(list(&server, "").iter().all(|row| row["url"] != *url));
     assert_eq!(ask(&server, "DELETE", &url, &[]).status, 404);
     assert_eq!(list(&server, "?stream=other").len(), 0);
+    let kept = server.metric("skywave_kept_removed_total{kind=\"recording\"}");
+    assert_eq!(kept, Some(1.0));
     drop(server);
 }

@@ -9,7 +9,7 @@ use media_link::{Detection, Event, FrameFacts, Grid, Motion, Region, VisionEvent
 use serde_json::json;
 
 use super::picture::Keeper;
-use crate::clip::Trigger;
+use crate::clip::{Trigger, url_of};
 use crate::clock;
 use crate::packet::{Decoded, Packet, View, rescale};
 use crate::told::Told;
@@ -79,6 +79,10 @@ impl Inspect<Packet> for Watch {
         if !self.samples(at_us) || !has_luma(picture.format()) {
             return Ok(Verdict::Pass);
         }
+        if let Some(keeper) = &mut self.keeper {
+            let removed = keeper.tidy(now);
+            removed.into_iter().for_each(|it| self.told.tell(Event::RecordingRemoved(it)));
+        }
         let received_at_usec = clock::wall_us();
         let luma = |x: u32, y: u32| {
             picture.data(0).get(y as usize * picture.stride(0) + x as usize).copied().unwrap_or(0)
@@ -99,14 +103,13 @@ impl Inspect<Packet> for Watch {
         let is_beginning = !self.told_at.is_some_and(goes_on);
         self.told_at = Some(now);
         let keeper = self.keeper.as_mut().filter(|_| is_beginning);
-        let kept = keeper.and_then(|keeper| keeper.keep(now, &self.stream, picture));
-        let kept = kept.map(|(kept, removed)| {
-            let url = format!("/artifacts/snapshots/{}", kept.name);
+        let kept = keeper.and_then(|keeper| keeper.keep(now, picture)).map(|kept| {
+            let url = url_of(&kept);
             self.told.tell(Event::RecordingClosed(kept));
-            removed.into_iter().for_each(|it| self.told.tell(Event::RecordingRemoved(it)));
-            json!({ "url": url })
+            url
         });
         let event = self.event(picture, view.is_keyframe, at_us, received_at_usec, seen, kept);
+        self.trigger.note(&event);
         self.told.tell(Event::Vision(Box::new(event)));
         Ok(Verdict::Pass)
     }
@@ -152,7 +155,7 @@ impl Watch {
                 grid: Grid { width: grid_width, height: grid_height, cells: seen.cells },
                 latency_usec: emitted_at_usec.saturating_sub(received_at_usec),
                 snapshot,
-                clip: None,
+                clip: self.trigger.clip(),
             },
         }
     }

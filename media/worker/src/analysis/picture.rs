@@ -1,28 +1,26 @@
 //! Pictures of motion, kept as JPEG files.
 
 use std::fs;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::software::scaling;
 use ffmpeg_next::{codec, encoder, format, frame};
 use media_link::{Recording, RecordingKind, RecordingTrack, Snapshots};
 
-use crate::shelf::{safe, stamp};
+use crate::shelf::Shelf;
 
 /// The widest that is kept.
 const WIDTH_MAX: u32 = 1280;
+/// How often it is looked whether one has become too old.
+const TIDY_EVERY: Duration = Duration::from_secs(60);
 
 /// Keeps pictures.
 pub struct Keeper {
-    directory: PathBuf,
+    shelf: Shelf,
     interval_min: Duration,
-    count_max: usize,
     kept_at: Option<Instant>,
-    /// Names, oldest first.
-    kept: std::collections::VecDeque<String>,
+    tidied_at: Option<Instant>,
 }
 
 impl Keeper {
@@ -30,65 +28,51 @@ impl Keeper {
     ///
     /// # Errors
     /// It cannot be made.
-    pub fn open(settings: &Snapshots) -> anyhow::Result<Keeper> {
-        let directory = PathBuf::from(&settings.directory);
-        fs::create_dir_all(&directory).context("the directory of snapshots cannot be made")?;
-        let mut kept: Vec<String> = fs::read_dir(&directory)?
-            .flatten()
-            .filter_map(|entry| entry.file_name().into_string().ok())
-            .filter(|name| name.ends_with(".jpg"))
-            .collect();
-        kept.sort();
+    pub fn open(stream: &str, settings: &Snapshots) -> anyhow::Result<Keeper> {
         Ok(Keeper {
-            directory,
+            shelf: Shelf::of_snapshots(stream, settings)?,
             interval_min: Duration::from_millis(u64::from(settings.interval_min_ms)),
-            count_max: settings.count_max.max(1) as usize,
             kept_at: None,
-            kept: kept.into(),
+            tidied_at: None,
         })
     }
 
-    /// Keeps a picture with its index, unless one was kept just now, or it cannot be written; gives
-    /// it, and those that had to go for it.
-    pub fn keep(
-        &mut self,
-        now: Instant,
-        stream: &str,
-        picture: &frame::Video,
-    ) -> Option<(Recording, Vec<Recording>)> {
+    /// Keeps a picture with its index, unless one was kept just now, or it cannot be written.
+    pub fn keep(&mut self, now: Instant, picture: &frame::Video) -> Option<Recording> {
         let is_soon = |at: Instant| now.saturating_duration_since(at) < self.interval_min;
         if self.kept_at.is_some_and(is_soon) {
             return None;
         }
         self.kept_at = Some(now);
         let (bytes, width, height) = jpeg(picture).ok()?;
-        let started_at_ms = crate::clock::wall_ms();
-        let name = format!("{}-{}.jpg", safe(stream), stamp(started_at_ms));
+        let (name, path) = self.shelf.name("jpg");
         let kept = Recording {
-            name: name.clone(),
-            stream: stream.into(),
+            name,
+            stream: self.shelf.stream().into(),
             kind: RecordingKind::Snapshot,
-            started_at_ms,
+            started_at_ms: crate::clock::wall_ms(),
             size_bytes: bytes.len() as u64,
             tracks: vec![RecordingTrack { codec: "jpeg".into(), width, height }],
             is_closed: true,
             ..Recording::default()
         };
-        fs::write(self.directory.join(&name), &bytes).ok()?;
-        // Without its index it is not listed after the next start; it is there all the same.
-        let index = serde_json::to_vec_pretty(&kept).ok()?;
-        fs::write(self.directory.join(format!("{name}.json")), index).ok();
-        self.kept.push_back(name);
-        let mut removed = Vec::new();
-        while self.kept.len() > self.count_max {
-            let Some(name) = self.kept.pop_front() else { break };
-            // One that somebody removed already is as good as removed.
-            fs::remove_file(self.directory.join(&name)).ok();
-            fs::remove_file(self.directory.join(format!("{name}.json"))).ok();
-            let kind = RecordingKind::Snapshot;
-            removed.push(Recording { name, kind, stream: stream.into(), ..Recording::default() });
+        let is_written = fs::write(&path, &bytes).and_then(|()| self.shelf.note(&kept)).is_ok();
+        if !is_written {
+            // Without its index nobody would ever remove it.
+            fs::remove_file(path).ok();
         }
-        Some((kept, removed))
+        self.tidied_at = None;
+        is_written.then_some(kept)
+    }
+
+    /// Removes those that are too old or too many, when there is a new one and now and then.
+    pub fn tidy(&mut self, now: Instant) -> Vec<Recording> {
+        let is_soon = |at: Instant| now.saturating_duration_since(at) < TIDY_EVERY;
+        if self.tidied_at.is_some_and(is_soon) {
+            return Vec::new();
+        }
+        self.tidied_at = Some(now);
+        self.shelf.tidy(None)
     }
 }
 

@@ -178,6 +178,23 @@ fn a_clip_has_what_was_before_the_motion_and_ends_when_it_has_ended() {
     // A second and a half before, to the keyframe; one of motion; one after.
     assert!((3_000..=5_500).contains(&clip.duration_ms), "{clip:?}");
     assert_eq!((clip.tracks[0].width, clip.tracks[0].height), (320, 240));
+    // Motion names the clip while it is written; and once it is whole, the motion that began it.
+    let url = serde_json::json!({ "url": format!("/artifacts/clips/{}", clip.name) });
+    let seen: Vec<_> = worker
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Vision(vision) => Some(vision),
+            _ => None,
+        })
+        .collect();
+    let (first, last) = (seen[0], seen[seen.len() - 1]);
+    assert_eq!((first.kind.as_str(), &first.data.clip), ("detect", &None));
+    assert_eq!((last.kind.as_str(), &last.data.clip), ("clip", &Some(url.clone())));
+    assert_eq!((&last.frame, &last.detections), (&first.frame, &first.detections));
+    let between = &seen[1..seen.len() - 1];
+    assert!(between.iter().all(|it| it.data.clip.as_ref().is_none_or(|clip| *clip == url)));
+
     let path = std::path::Path::new(&clips).join(&clip.name);
     let said = crate::harness::probe(&path, "-count_packets -show_entries stream=nb_read_packets");
     let count: u64 =
