@@ -55,8 +55,8 @@ fn whoever_asks_for_it_keeps_the_connection() {
     assert_eq!(stream.read(&mut [0]).expect("the end"), 0);
 }
 
-/// The far end's close is waited for where it may still be sending, and nowhere else: who reads to the
-/// end would wait as long. The wait is a second, so one of a few that is shorter tells.
+/// The far end's close is waited for where it may still be sending, and nowhere else: who reads to
+/// the end would wait as long. The wait is a second, so one of a few that is shorter tells.
 #[test]
 fn an_answer_to_a_whole_body_ends_at_once() {
     let server = Server::start("");
