@@ -6,6 +6,7 @@
 //!             ▲   └────► nobody publishes it: `waiting`
 //!             └── it is live now ◄────┘ └─► too late: hangup
 //! offer again, candidate, hangup ─► Rtc::manage, wherever the session is by then
+//! layers, layer ─► likewise ──► layers
 //! session over ─► hangup
 //! ```
 //!
@@ -24,7 +25,7 @@ use std::collections::btree_map::Entry;
 use std::net::IpAddr;
 use std::time::Instant;
 
-use engine_rtc::{Asker, Command, Name, Open, Opened, Outcome, Role, SessionId, whip};
+use engine_rtc::{Asker, Command, LayerWish, Name, Open, Opened, Outcome, Role, SessionId, whip};
 use protocol_symple::{Call, ConnectionKey, Input, Recipient};
 use serde_json::{Map, Value};
 use shards_runtime::{Context, Io};
@@ -180,6 +181,12 @@ impl Node {
                     self.manage_call(cx, connection, session, name, Command::Delete);
                 }
             }
+            Call::Layers(_) => self.call_command(cx, connection, Command::Layers),
+            Call::Layer(wish) => {
+                if let Ok(wish) = LayerWish::read(&wish) {
+                    self.call_command(cx, connection, Command::Layer(wish));
+                }
+            }
             Call::Accept | Call::Answer { .. } | Call::Candidate(_) => {}
         }
     }
@@ -274,6 +281,20 @@ impl Node {
         call.stage = Stage::Opening(offer);
     }
 
+    /// Something of a call's session, once there is one.
+    fn call_command<I: Io>(
+        &mut self,
+        cx: &mut Context<'_, I, Message>,
+        connection: ConnectionKey,
+        command: Command,
+    ) {
+        let call = self.calls.by_connection.get(&connection);
+        if let Some(OneCall { stage: Stage::Open(session, name), .. }) = call {
+            let (session, name) = (*session, name.clone());
+            self.manage_call(cx, connection, session, name, command);
+        }
+    }
+
     fn call_candidate<I: Io>(
         &mut self,
         cx: &mut Context<'_, I, Message>,
@@ -305,7 +326,7 @@ impl Node {
         command: Command,
     ) {
         let asker = match command {
-            Command::Offer(_) => self.calls.ask(connection),
+            Command::Offer(_) | Command::Layers | Command::Layer(_) => self.calls.ask(connection),
             // Nobody waits for what came of it.
             _ => Asker::Other(0),
         };
@@ -352,7 +373,12 @@ impl Node {
             }
             Outcome::Answered(answer) if answer.status == 200 => {
                 let caller = call.caller.clone();
-                self.say_to_caller(cx, &caller, &Call::Answer { sdp: answer.body });
+                let is_sdp = answer.header("Content-Type") == Some(whip::SDP);
+                let said = match serde_json::from_str(&answer.body) {
+                    Ok(layers) if !is_sdp => Call::Layers(layers),
+                    _ => Call::Answer { sdp: answer.body },
+                };
+                self.say_to_caller(cx, &caller, &said);
             }
             // A second offer that is refused leaves the session as it was.
             Outcome::Answered(_) if !matches!(call.stage, Stage::Opening(_)) => {}

@@ -80,6 +80,8 @@ pub(crate) const ROUTES: &[Route<Handler>] = &[
     Route::new(Method::Patch, "/whep/{stream}/{session}", Handler::Rtc)
         .with_body(DESCRIPTION_BYTES_MAX),
     Route::new(Method::Delete, "/whep/{stream}/{session}", Handler::Rtc),
+    Route::new(Method::Get, "/whep/{stream}/{session}/layer", Handler::Rtc),
+    Route::new(Method::Post, "/whep/{stream}/{session}/layer", Handler::Rtc).with_body(1024),
     // Mounts and Icecast's pages.
     Route::any("/{*path}", Handler::Icecast),
 ];

@@ -13,6 +13,7 @@ use crate::answer::Answer;
 use crate::directory::{Claim, Granted, Name, Source};
 use crate::entry::Entry;
 use crate::ids::SessionId;
+use crate::layers::LayerWish;
 use crate::stats::End;
 
 /// One letter; small enough for a message of the mesh.
@@ -183,6 +184,10 @@ pub enum Command {
     Offer(String),
     /// A candidate of the far end's, `candidate:…`.
     Candidate(String),
+    /// What layers there are for this viewer.
+    Layers,
+    /// A layer for this viewer.
+    Layer(LayerWish),
     /// Its end.
     Delete,
 }

@@ -179,6 +179,8 @@ impl Rtc {
                     Err(error) => refusal(&error),
                 }
             }
+            Command::Layers => self.layers(now, token),
+            Command::Layer(wish) => self.prefer(now, token, wish),
             Command::Patch { if_match, text } => {
                 self.patch(now, token, if_match.as_deref(), text).unwrap_or_else(|answer| answer)
             }

@@ -20,6 +20,8 @@ pub(crate) struct Viewing {
     /// Since when nobody feeds it; that has a limit.
     pub(crate) hungry_since: Option<Instant>,
     lanes: Vec<Lane>,
+    /// Layers that it asks for, of which of its tracks.
+    wishes: Vec<(TrackId, Rid)>,
 }
 
 /// From a publisher's track to one of the viewer's.
@@ -64,7 +66,8 @@ impl Viewing {
                 let from = next.map(|kept| kept.info.id);
                 let known = self.lanes.iter().position(|lane| lane.to == *to);
                 let place = known.unwrap_or_else(|| {
-                    let projection = Projection::new(kind, random());
+                    let mut projection = Projection::new(kind, random());
+                    projection.prefer(wish_of(&self.wishes, *to));
                     self.lanes.push(Lane { from: None, to: *to, projection });
                     self.lanes.len() - 1
                 });
@@ -95,6 +98,20 @@ impl Viewing {
     pub(crate) fn origin_of(&self, track: TrackId) -> Option<(TrackId, Option<Rid>)> {
         let lane = self.lanes.iter().find(|lane| lane.to == track)?;
         Some((lane.from?, lane.projection.layer()))
+    }
+
+    /// The viewer asks for a layer of one of its tracks, or leaves it to the estimate again.
+    pub(crate) fn prefer(&mut self, track: TrackId, rid: Option<Rid>) {
+        self.wishes.retain(|(known, _)| *known != track);
+        self.wishes.extend(rid.map(|rid| (track, rid)));
+        if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.to == track) {
+            lane.projection.prefer(rid);
+        }
+    }
+
+    /// The layer that it asks for.
+    pub(crate) fn wish_of(&self, track: TrackId) -> Option<Rid> {
+        wish_of(&self.wishes, track)
     }
 
     /// How much the way to the viewer takes.
@@ -135,4 +152,8 @@ impl Viewing {
         let needed = move |lane: &Lane| Some((lane.from?, lane.projection.keyframe_needed(now)?));
         self.lanes.iter().filter_map(needed)
     }
+}
+
+fn wish_of(wishes: &[(TrackId, Rid)], track: TrackId) -> Option<Rid> {
+    wishes.iter().find(|(known, _)| *known == track).map(|(_, rid)| *rid)
 }

@@ -6,6 +6,8 @@
 //! POST    /whep/NAME      an offer → a session that watches
 //! PATCH   …/NAME/ID       a fragment: candidates, or a restart of ICE     204, 200, 412, 428
 //! DELETE  …/NAME/ID       its end                                                        200
+//! GET     …/ID/layer      a viewer's layers, as JSON                                     200
+//! POST    …/ID/layer      the layer that it wants                                        200
 //! OPTIONS                 what may be sent                               204, Accept-Post
 //! ```
 
@@ -17,12 +19,17 @@ use crate::answer::Answer;
 use crate::asks::Opened;
 use crate::directory::Name;
 use crate::ids::SessionId;
+use crate::layers::LayerWish;
 use crate::letter::Command;
 
 /// The media type of an offer (RFC 9725 §4.2).
 pub const SDP: &str = "application/sdp";
 /// The media type of a fragment (RFC 8840 §9).
 pub const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
+/// The media type of a layer.
+const JSON: &str = "application/json";
+/// The extension by which a viewer chooses its layer (draft-ietf-wish-whep, core extensions).
+const LAYER: &str = "urn:ietf:params:whep:ext:core:layer";
 /// What a script of another origin may read of an answer.
 pub(crate) const EXPOSED: &str = "Location, ETag, Link, Accept-Post, Accept-Patch, Retry-After";
 
@@ -86,22 +93,26 @@ fn wish(config: &Config, request: &Request<'_>) -> Result<Wish, Answer> {
         _ => return Err(not_found()),
     };
     let name = parts.next().filter(|name| stream_name(name).is_ok()).ok_or_else(not_found)?;
-    let session = match (parts.next(), parts.next()) {
-        (None, _) => None,
-        (Some(id), None) => Some(id.parse::<SessionId>().map_err(|_| not_found())?),
+    let session = parts.next().map(str::parse::<SessionId>).transpose().map_err(|_| not_found())?;
+    let is_layer = match (parts.next(), parts.next()) {
+        (None, _) => false,
+        (Some("layer"), None) if role == Role::View => true,
         _ => return Err(not_found()),
     };
-    let methods = if session.is_some() { "PATCH, DELETE, OPTIONS" } else { "POST, OPTIONS" };
+    let methods = match session {
+        _ if is_layer => "GET, POST, OPTIONS",
+        Some(_) => "PATCH, DELETE, OPTIONS",
+        None => "POST, OPTIONS",
+    };
     if request.method == "OPTIONS" {
         let answer = Answer::new(204).with("Allow", methods);
         return Err(match session {
+            _ if is_layer => answer.with("Accept-Post", JSON),
             None => answer.with("Accept-Post", SDP),
             Some(_) => answer.with("Accept-Patch", FRAGMENT),
         });
     }
-    let is_there =
-        matches!((request.method, session.is_some()), ("POST", false) | ("PATCH" | "DELETE", true));
-    if !is_there {
+    if !methods.split(", ").any(|method| method == request.method) {
         return Err(Answer::refusal(405, "not for this").with("Allow", methods));
     }
     let is_known = authorise(config, role, name, request.authorization)?;
@@ -113,7 +124,9 @@ fn wish(config: &Config, request: &Request<'_>) -> Result<Wish, Answer> {
         }
         return Ok(Wish::Open { role, name, offer: text(request)?, is_known });
     };
-    let command = if request.method == "DELETE" {
+    let command = if is_layer {
+        layer(request)?
+    } else if request.method == "DELETE" {
         Command::Delete
     } else {
         if !is_type(request.content_type, FRAGMENT) {
@@ -123,6 +136,19 @@ fn wish(config: &Config, request: &Request<'_>) -> Result<Wish, Answer> {
         Command::Patch { if_match: request.if_match.map(str::to_owned), text: text(request)? }
     };
     Ok(Wish::Manage { session, name, command })
+}
+
+fn layer(request: &Request<'_>) -> Result<Command, Answer> {
+    if request.method == "GET" {
+        return Ok(Command::Layers);
+    }
+    if !is_type(request.content_type, JSON) {
+        return Err(Answer::refusal(415, "a layer is application/json").with("Accept-Post", JSON));
+    }
+    let wish = serde_json::from_str(&text(request)?);
+    let wish = wish.map_err(|_| Answer::refusal(400, "the body is no object of JSON"))?;
+    let wish = LayerWish::read(&wish).map_err(|error| Answer::refusal(400, error))?;
+    Ok(Command::Layer(wish))
 }
 
 fn text(request: &Request<'_>) -> Result<String, Answer> {
@@ -212,6 +238,10 @@ pub fn created(opened: &Opened, ice_servers: impl IntoIterator<Item = String>) -
         .with("Accept-Patch", FRAGMENT);
     for server in ice_servers {
         created = created.with("Link", server);
+    }
+    if *role == Role::View {
+        let place = location(*role, name, *session);
+        created = created.with("Link", format!("<{place}/layer>; rel=\"{LAYER}\""));
     }
     answer.clone_into(&mut created.body);
     created.with("Access-Control-Expose-Headers", EXPOSED)

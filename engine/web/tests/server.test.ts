@@ -79,6 +79,26 @@ describe('at the server itself', () => {
     noComplaints();
   });
 
+  test('a viewer chooses the size that it is sent', async () => {
+    const ann = await come('Ann', '/app/publish/terrace');
+    await ann.page.locator('details').evaluateAll((all) => all.forEach((it) => ((it as HTMLDetailsElement).open = true)));
+    await ann.page.getByLabel('Several sizes at once').check();
+    await ann.page.getByLabel('Token').fill(PUBLISH_TOKEN);
+    await ann.page.getByRole('button', { name: 'Go live' }).click();
+    await ann.page.locator('.stage[data-state=live]').waitFor();
+    const bob = await come('Bob', '/app/watch/terrace');
+    const size = bob.page.getByLabel('Size', { exact: true });
+    await size.waitFor();
+    const whole = await until('pictures are shown', () => frames(bob.page), ({ width }) => width > 0);
+    await size.selectOption('q');
+    const small = await until('they are small', () => frames(bob.page), ({ width }) => width > 0 && width <= whole.width / 2);
+    await shot(bob.page, 'server-watch-size-desk-light');
+    await size.selectOption('');
+    expect(await size.inputValue()).toBe('');
+    await until('they go on', () => frames(bob.page), ({ count }) => count > small.count + 25);
+    noComplaints();
+  });
+
   test('the status is this server’s', async () => {
     const ann = await come('Ann', '/app/status');
     await ann.page.getByText('online as Ann').waitFor();

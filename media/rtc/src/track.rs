@@ -177,6 +177,11 @@ impl Track {
         self.layers.iter().map(|layer| (layer.rid, layer.rate.bits_per_second()))
     }
 
+    /// The layers of which something came lately, and how fast they flow, in bits per second.
+    pub fn flowing(&self, now: Instant) -> impl Iterator<Item = (Option<Rid>, u64)> {
+        self.alive(now).map(|layer| (layer.rid, layer.rate.bits_per_second()))
+    }
+
     /// Bytes of the payloads that are kept.
     pub fn cache_bytes(&self) -> usize {
         self.layers.iter().map(|layer| layer.cache_bytes).sum()

@@ -7,6 +7,8 @@
 //!    offer     ───────────────────▶
 //!              ◀───────────────────  answer
 //!    candidate ◀──────────────────▶  candidate     any time after accept
+//!    layer     ───────────────────▶                which layer of a simulcast is wanted
+//!              ◀──────────────────▶  layers        which there are, asked and answered
 //!    hangup    ◀──────────────────▶  hangup        either side
 //! ```
 //!
@@ -38,6 +40,11 @@ pub enum Call {
     },
     /// A way to reach the one who sends it.
     Candidate(Candidate),
+    /// Which layers there are of a simulcast: asked with no data, answered with WHEP's event
+    /// `layers`. Ours: peers that do not know it pass it over.
+    Layers(Map<String, Value>),
+    /// The layer that whoever watches wants: `mediaId` and `encodingId`, as WHEP has them.
+    Layer(Map<String, Value>),
     /// The end, and why.
     Hangup {
         /// Why.
@@ -73,6 +80,8 @@ impl Call {
             "reject" => Call::Reject { reason: reason() },
             "offer" => Call::Offer { sdp: text("sdp")?.to_owned() },
             "answer" => Call::Answer { sdp: text("sdp")?.to_owned() },
+            "layers" => Call::Layers(data.cloned().unwrap_or_default()),
+            "layer" => Call::Layer(data.cloned().unwrap_or_default()),
             "hangup" => Call::Hangup { reason: reason() },
             "candidate" => {
                 let candidate = text("candidate")?;
@@ -97,6 +106,8 @@ impl Call {
             Call::Reject { reason } => ("reject", json!({"reason": reason})),
             Call::Offer { sdp } => ("offer", json!({"type": "offer", "sdp": sdp})),
             Call::Answer { sdp } => ("answer", json!({"type": "answer", "sdp": sdp})),
+            Call::Layers(layers) => ("layers", Value::Object(layers.clone())),
+            Call::Layer(wish) => ("layer", Value::Object(wish.clone())),
             Call::Hangup { reason } => ("hangup", json!({"reason": reason})),
             Call::Candidate(candidate) => ("candidate", candidate.data()),
         };

@@ -182,6 +182,7 @@ fn chromium_calls_the_servers_own_peer_to_watch_and_then_to_publish() {
     let told = told.lock().expect("nobody panics here").clone();
     let has = |beginning: &str| told.iter().any(|text| text.starts_with(beginning));
     assert!(has("viewer%20waits") && has("answered%20viewer") && has("frames"), "{told:?}");
+    assert!(has("layers%20q%20of%20q%2Cf") && has("small"), "{told:?}");
     assert_eq!(server.metric("skywave_calls_total"), Some(2.0));
     assert_eq!(server.metric("skywave_calls_waited_total"), Some(1.0));
     // What a browser publishes is told like any stream, and that it is over.

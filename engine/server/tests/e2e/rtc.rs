@@ -209,6 +209,34 @@ fn through_turn_alone_with_what_whip_hands_out() {
     }
 }
 
+#[test]
+fn a_viewer_is_sent_the_layer_that_it_asks_for() {
+    if !have(&["chromium"]) {
+        return;
+    }
+    let (server, _) = start();
+    let mut pages = Pages::new(&server);
+    pages.open("publisher", &format!("mode=publish&stream=stage&token={TOKEN}&simulcast=1"));
+    wait_for("the page publishes", || pages.counts("publisher").0 > 50);
+    pages.open("low", "mode=watch&stream=stage&layers=q:1000");
+    pages.open("both", "mode=watch&stream=stage&layers=q:1000,f:9000");
+    let size_after = |name: &str, layer: &str| {
+        let said = pages.said(name);
+        let asked = said.iter().position(|text| text.starts_with(&format!("layer {layer} of")))?;
+        assert_eq!(said[asked], format!("layer {layer} of q-f 200"));
+        let (before, after) = said.split_at(asked);
+        let next = after.iter().rfind(|text| text.starts_with("size"));
+        next.or_else(|| before.iter().rfind(|text| text.starts_with("size"))).cloned()
+    };
+    let is = |name, layer, size: &str| size_after(name, layer).is_some_and(|it| it == size);
+    wait_for("both are small", || is("low", "q", "size 160") && is("both", "q", "size 160"));
+    wait_for("one is large", || is("both", "f", "size 640"));
+    assert!(is("low", "q", "size 160"), "{:?}", pages.said("low"));
+    for name in ["low", "both"] {
+        pages.goes_on(name, 25);
+    }
+}
+
 /// Where Python finds aiortc, as a setting for `env`; `None` where it cannot be had.
 fn aiortc() -> Option<String> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("aiortc-1.16");

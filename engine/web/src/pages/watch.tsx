@@ -10,6 +10,7 @@ import { MotionBoxes, VoiceRing } from '../parts/noticed';
 import { Statistics, useStats } from '../parts/statistics';
 import { StreamList } from '../parts/stream-list';
 import { Video } from '../parts/video';
+import type { Layers } from '../rtc/layers';
 import { Watcher } from '../rtc/watch';
 import type { WatchState } from '../rtc/watch';
 import { go, hrefOf } from '../state/place';
@@ -83,6 +84,7 @@ function Stage({ name }: { name: string }) {
       <div class="bar">
         <span class={`tag ${isPlaying ? 'live' : ''}`}>{isPlaying ? 'live' : 'not playing'}</span>
         <span class="grow" />
+        {isPlaying && watcher.current && <LayerChoice watcher={watcher.current} />}
         <button class="small" aria-pressed={showsEvents} onClick={() => setShowsEvents(!showsEvents)}>
           <Icon of={Eye} size={16} /> Motion and voice
         </button>
@@ -92,6 +94,42 @@ function Stage({ name }: { name: string }) {
       </div>
       {showsEvents && <Lately source={name} />}
     </div>
+  );
+}
+
+/** How often it is looked which layers there are: publishers stop those that their line does not take. */
+const LAYERS_EVERY_MS = 4_000;
+
+/** The sizes that a stream comes in, where there are several. */
+function LayerChoice({ watcher }: { watcher: Watcher }) {
+  const [known, setKnown] = useState<Layers | null>(null);
+  useEffect(() => {
+    const look = () => void watcher.layers().then(setKnown, () => {});
+    look();
+    const timer = setInterval(look, LAYERS_EVERY_MS);
+    return () => clearInterval(timer);
+  }, [watcher]);
+  if (!known) return null;
+  const names = known.layers.map(({ id }) => id);
+  const missing = known.wanted && !names.includes(known.wanted) ? [known.wanted] : [];
+  const rate = new Map(known.layers.map(({ id, bitsPerSecond }) => [id, bitsPerSecond]));
+  const words = (id: string) => (rate.has(id) ? `${id}, ${Math.round((rate.get(id) ?? 0) / 1000)} kbit/s` : `${id}, not sent now`);
+  return (
+    <label class="small">
+      Size
+      <select
+        aria-label="Size"
+        value={known.wanted ?? ''}
+        onChange={(event) => void watcher.choose(event.currentTarget.value || null).then((it) => it && setKnown(it), () => {})}
+      >
+        <option value="">What the line takes</option>
+        {[...missing, ...names].map((id) => (
+          <option key={id} value={id}>
+            {words(id)}
+          </option>
+        ))}
+      </select>
+    </label>
   );
 }
 

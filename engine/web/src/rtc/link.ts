@@ -1,5 +1,11 @@
 // `Link` headers (RFC 8288) as WHIP and WHEP use them: ICE servers that come with an answer.
 
+/** Where a viewer chooses its layer, in WHEP's extension; empty where the server has none. */
+export function layersAt(header: string | null): string {
+  const found = links(header ?? '').find(({ parameters }) => parameters.get('rel') === 'urn:ietf:params:whep:ext:core:layer');
+  return found?.target ?? '';
+}
+
 /** The ICE servers of `Link: <turn:…>; rel="ice-server"; username="…"; credential="…"`. */
 export function iceServersOf(header: string | null): RTCIceServer[] {
   const servers: RTCIceServer[] = [];

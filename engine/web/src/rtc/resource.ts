@@ -8,13 +8,16 @@
 import { bearer } from '../api/http';
 import { Problem, ofStatus } from '../api/problem';
 import { candidateFragment, hasCredentials, restartFragment, restartedAnswer } from './fragment';
-import { iceServersOf } from './link';
+import { layersOf } from './layers';
+import type { Layers } from './layers';
+import { iceServersOf, layersAt } from './link';
 
 const ANSWER_WITHIN_MS = 15_000;
 const TRICKLE_EVERY_MS = 50;
 
 export class Resource {
   private url = '';
+  private layersUrl = '';
   private etag = '*';
   private offer = '';
   private pending: RTCIceCandidate[] = [];
@@ -39,6 +42,8 @@ export class Resource {
     const location = response.headers.get('location');
     if (location) this.url = new URL(location, response.url || endpoint).href;
     this.etag = response.headers.get('etag') ?? '*';
+    const layers = layersAt(response.headers.get('link'));
+    if (layers) this.layersUrl = new URL(layers, response.url || endpoint).href;
     const servers = iceServersOf(response.headers.get('link'));
     if (servers.length > 0) {
       const configuration = this.pc.getConfiguration();
@@ -67,6 +72,22 @@ export class Resource {
     this.offer = this.pc.localDescription?.sdp ?? '';
     await this.pc.setRemoteDescription({ type: 'answer', sdp: restartedAnswer(before, answer) });
     return true;
+  }
+
+  /** The sizes that the stream comes in, where the server says so. */
+  async layers(): Promise<Layers | null> {
+    if (!this.url || !this.layersUrl) return null;
+    const signal = AbortSignal.timeout(ANSWER_WITHIN_MS);
+    const response = await fetch(this.layersUrl, { headers: bearer(this.token), signal });
+    return response.ok ? layersOf(await response.json()) : null;
+  }
+
+  /** Asks for one of them; `null` leaves it to the server. */
+  async choose(layer: string | null): Promise<Layers | null> {
+    if (!this.url || !this.layersUrl) return null;
+    const wish = JSON.stringify({ encodingId: layer });
+    const response = await this.request('POST', this.layersUrl, 'application/json', wish);
+    return response.ok ? layersOf(await response.json()) : null;
   }
 
   /** Tells the server that it is over; a page that is being left can still say so. */

@@ -2,7 +2,8 @@ import { describe, expect, test } from 'vitest';
 
 import { candidateFragment, hasCredentials, restartFragment, restartedAnswer } from './fragment';
 import { readIceServers } from './ice';
-import { iceServersOf } from './link';
+import { layersOf } from './layers';
+import { iceServersOf, layersAt } from './link';
 import { levelOf } from './meter';
 import { encodingsOf } from './publish';
 import { look } from './stats';
@@ -96,4 +97,21 @@ test('sizes of a picture share its bound', () => {
   const sizes = encodingsOf(1_000_000, true);
   expect(sizes.map((it) => it.rid)).toEqual(['q', 'h', 'f']);
   expect(sizes.reduce((sum, it) => sum + (it.maxBitrate ?? 0), 0)).toBe(1_000_000);
+});
+
+test('layers are to be chosen from where there are several', () => {
+  const header = '<turn:t.example>; rel="ice-server", </whep/stage/1/layer>; rel="urn:ietf:params:whep:ext:core:layer"';
+  expect(layersAt(header)).toBe('/whep/stage/1/layer');
+  const layer = (encodingId: string, bitrate: number) => ({ encodingId, bitrate });
+  const told = { 0: { layers: [] }, 1: { layers: [layer('f', 900_000), layer('q', 80_000)], wanted: null, sent: 'f' } };
+  const layers = [
+    { id: 'q', bitsPerSecond: 80_000 },
+    { id: 'f', bitsPerSecond: 900_000 },
+  ];
+  expect(layersOf(told)).toEqual({ layers, wanted: null, sent: 'f' });
+  expect(layersOf({ 1: { layers: [layer('f', 1)], wanted: null, sent: null } })).toBeNull();
+  expect(layersOf({ 1: { layers: [layer('f', 1)], wanted: 'q', sent: 'f' } })?.wanted).toBe('q');
+  for (const nonsense of [null, 5, [], { 1: null }, { 1: { layers: [null, {}, { encodingId: 5 }] } }]) {
+    expect(layersOf(nonsense)).toBeNull();
+  }
 });

@@ -5,6 +5,7 @@
 import { Problem, problemOf } from '../api/problem';
 import { Backoff } from '../signal/backoff';
 import { iceServers } from './ice';
+import type { Layers } from './layers';
 import { Resource } from './resource';
 
 /** Behind a change of network ICE often mends itself within that. */
@@ -45,6 +46,16 @@ export abstract class Way<Up extends string> {
   stop(): void {
     this.isStopped = true;
     this.drop();
+  }
+
+  /** The sizes that the stream comes in, where there is something to choose. */
+  async layers(): Promise<Layers | null> {
+    return (await this.resource?.layers()) ?? null;
+  }
+
+  /** Asks for one of them; `null` leaves it to the server. */
+  async choose(layer: string | null): Promise<Layers | null> {
+    return (await this.resource?.choose(layer)) ?? null;
   }
 
   /** Gives a new connection its tracks. */
