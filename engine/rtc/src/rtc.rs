@@ -309,6 +309,14 @@ impl Rtc {
         }
     }
 
+    /// For tests: a session's machinery breaks soon; false where it is not here.
+    #[doc(hidden)]
+    pub fn plant_panic(&mut self, session: SessionId) -> bool {
+        let Some(Place::Here(token)) = self.by_id.get(&session) else { return false };
+        let entry = self.sessions.get_mut(*token);
+        entry.map(|entry| entry.session.plant_panic()).is_some()
+    }
+
     /// Ends all sessions: the server is stopping.
     pub fn end_all(&mut self, now: Instant) {
         let all: Vec<Token> = self.sessions.iter().map(|(token, _)| token).collect();

@@ -3,6 +3,7 @@
 //! str0m wants each input followed by a full drain of its outputs; the session keeps that promise
 //! by itself. Every call into it is guarded: a panic ends this session and nothing else.
 
+mod arriving;
 mod channels;
 mod events;
 mod sending;
@@ -18,6 +19,7 @@ use str0m::change::SdpOffer;
 use str0m::net::{Protocol, Receive};
 use str0m::{Candidate, Rtc, RtcConfig};
 
+use arriving::protocol_of;
 pub use channels::{ChannelId, MessageError};
 pub use sending::{Projected, SendError, Vp8Numbers};
 
@@ -172,6 +174,8 @@ pub struct Session {
     /// What the way to the viewer takes, once something was learned of it.
     estimate_bps: Option<u64>,
     errors_in_a_row: u32,
+    /// A test wants the machinery to break.
+    is_planted: bool,
     close: Option<CloseCause>,
     outputs: VecDeque<Output>,
     tracks: Vec<Section>,
@@ -224,6 +228,7 @@ impl Session {
             has_sent: false,
             estimate_bps: None,
             errors_in_a_row: 0,
+            is_planted: false,
             close: None,
             outputs: VecDeque::new(),
             tracks: Vec::new(),
@@ -387,6 +392,12 @@ impl Session {
         &self.counters
     }
 
+    /// For tests: the machinery breaks the next time that it is told the time.
+    #[doc(hidden)]
+    pub fn plant_panic(&mut self) {
+        self.is_planted = true;
+    }
+
     fn section(&self, track: TrackId) -> Option<&Section> {
         self.tracks.iter().find(|section| section.info.id == track)
     }
@@ -402,37 +413,6 @@ impl Session {
             let transmit = self.step();
             self.outputs.extend(transmit);
         }
-    }
-
-    /// Whether a datagram is for this session: by where ICE has been, or, of a check, by the name
-    /// in it. For drivers that have no table of paths and names.
-    pub fn accepts(
-        &mut self,
-        source: SocketAddr,
-        destination: SocketAddr,
-        transport: Transport,
-        bytes: &[u8],
-    ) -> bool {
-        let Some(destination) = self.candidate_for(destination, transport) else { return false };
-        let (now, protocol) = (self.now, protocol_of(transport));
-        let is_accepted = self.guarded(|rtc| {
-            let receive = Receive::new(protocol, source, destination, bytes).ok()?;
-            Some(rtc.accepts(&str0m::Input::Receive(now, receive)))
-        });
-        is_accepted.flatten().unwrap_or(false)
-    }
-
-    /// The candidate that a datagram came to.
-    fn candidate_for(&self, destination: SocketAddr, transport: Transport) -> Option<SocketAddr> {
-        let is_own = |candidate: &&LocalCandidate| {
-            candidate.transport == transport && candidate.address == destination
-        };
-        let is_alike = |candidate: &&LocalCandidate| {
-            candidate.transport == transport && candidate.address.is_ipv4() == destination.is_ipv4()
-        };
-        let own = self.candidates.iter().find(is_own);
-        let own = own.or_else(|| self.candidates.iter().find(is_alike));
-        own.map(|candidate| candidate.address)
     }
 
     fn datagram(
@@ -477,7 +457,11 @@ impl Session {
             self.end(CloseCause::Lost);
         }
         let now = self.now;
-        let outcome = self.guarded(|rtc| rtc.handle_input(str0m::Input::Timeout(now)));
+        let is_planted = self.is_planted;
+        let outcome = self.guarded(|rtc| {
+            assert!(!is_planted, "planted by a test");
+            rtc.handle_input(str0m::Input::Timeout(now))
+        });
         (self.has_written, self.has_sent) = (false, false);
         self.is_dirty = self.rtc.is_some();
         if let Some(Err(error)) = outcome {
@@ -626,13 +610,6 @@ impl std::fmt::Debug for Session {
             .field("is_connected", &self.is_connected())
             .field("close", &self.close)
             .finish_non_exhaustive()
-    }
-}
-
-fn protocol_of(transport: Transport) -> Protocol {
-    match transport {
-        Transport::Udp => Protocol::Udp,
-        Transport::Tcp => Protocol::Tcp,
     }
 }
 

@@ -240,3 +240,49 @@ fn a_slow_shard_of_viewers_holds_nobody_up_and_comes_back() {
         assert!(of_now >= 60, "came back with {of_now}");
     }
 }
+
+#[test]
+fn a_panic_in_a_session_ends_that_session_and_no_other() {
+    let mut stage = Stage::new(9, Faults::none(), 2, "");
+    let (one, two) = (stage.join(0, Role::Publish, "one"), stage.join(1, Role::Publish, "two"));
+    stage.until("publishers are connected", |stage| {
+        stage.is_connected(one) && stage.is_connected(two)
+    });
+    stage.pass(Duration::from_millis(200));
+    let viewers: Vec<usize> = (0..8).map(|at| stage.join(at % 2, Role::View, "one")).collect();
+    let of_two = stage.join(0, Role::View, "two");
+    stage.until("viewers are connected", |stage| {
+        stage.is_connected(of_two) && viewers.iter().all(|it| stage.is_connected(*it))
+    });
+    stage.film(one, 30, 1);
+    // A viewer and a publisher break, each on a shard with others.
+    let (broken, well) = viewers.split_first().expect("eight");
+    for browser in [*broken, two] {
+        let session = stage.session(browser);
+        let mut shards = stage.shards.iter_mut();
+        assert!(
+            shards.any(|shard| shard.service_mut().rtc.plant_panic(session)),
+            "it is somewhere"
+        );
+    }
+    stage.film(one, 60, 2);
+    for viewer in well {
+        let of_then = stage.seen(*viewer).iter().filter(|(_, mark)| *mark == 2).count();
+        assert!(of_then >= 58, "viewer {viewer} saw {of_then} of 60");
+    }
+    let ended = stage.shards.iter().flat_map(|it| &it.service().ended);
+    let ended: Vec<_> = ended.map(|it| (it.session, it.cause.clone())).collect();
+    assert_eq!(ended.len(), 2, "{ended:?}");
+    for browser in [*broken, two] {
+        let cause = Err(engine_rtc::CloseCause::Panicked);
+        assert!(ended.contains(&(stage.session(browser), cause)), "{ended:?}");
+    }
+    assert_eq!(stage.sum(|stats| stats.sum.panics), 2);
+    // The stream whose publisher broke is free, and who watched it sees the next.
+    let next = stage.join(1, Role::Publish, "two");
+    stage.until("the next is connected", |stage| stage.is_connected(next));
+    stage.pass(Duration::from_millis(200));
+    stage.film(next, 20, 3);
+    let of_next = stage.seen(of_two).iter().filter(|(_, mark)| *mark == 3).count();
+    assert!(of_next >= 18, "{of_next} of the next");
+}
