@@ -240,11 +240,7 @@ impl Visit {
         }
         let Some(me) = self.peer else { return Err(format!("before the welcome: {message}")) };
         match &*kind {
-            "join:ok" => {
-                stage.talk.peer(me).rooms.insert(room, Stay::In);
-                // Who joins is not announced.
-                self.present(stage, me);
-            }
+            "join:ok" => stage.talk.has_joined(me, &room),
             "leave:ok" => stage.talk.has_left(me, &room),
             "presence" if from == OWN_PEER => {}
             "presence" => {
@@ -312,7 +308,9 @@ impl Visit {
             if !stage.talk.is_settled || is_calm_since(stage, SILENT_MS) {
                 return;
             }
-            if !std::mem::replace(&mut self.has_presented_itself, true) {
+            // What was said before has to be known as well: half of them do not say it again.
+            let is_first = !std::mem::replace(&mut self.has_presented_itself, true);
+            if is_first && me % 2 == 0 {
                 return self.present(stage, me);
             }
         }
@@ -365,6 +363,16 @@ impl Visit {
         }
         rooms.insert(room.clone(), Stay::Asked);
         self.send(stage, &json!({"type": "join", "room": room}));
+        // Who joins is not announced. It does not wait to be told that it is in, nor always before
+        // it speaks there, or goes again.
+        self.present(stage, me);
+        if stage.prng.below(3) == 0 {
+            self.say(stage, me, &To::Room(room.clone()), None);
+        }
+        if stage.swarm.rooms_are_left() && stage.prng.below(5) == 0 {
+            stage.talk.leaves(me, &room);
+            self.send(stage, &json!({"type": "leave", "room": room}));
+        }
     }
 
     fn leave(&mut self, stage: &mut Stage, me: usize) {

@@ -123,6 +123,13 @@ impl Talk {
         self.owed.retain(|(to, _)| *to != peer);
     }
 
+    /// It was told that it is in, and may have asked to leave since it asked for that.
+    pub(crate) fn has_joined(&mut self, peer: usize, room: &str) {
+        if let Some(stay @ Stay::Asked) = self.peers[peer].rooms.get_mut(room) {
+            *stay = Stay::In;
+        }
+    }
+
     /// It was told that it has left, or was put out.
     pub(crate) fn has_left(&mut self, peer: usize, room: &str) {
         self.leaves(peer, room);

@@ -27,8 +27,8 @@ pub(crate) enum Letter {
         card: Card,
         /// With whether the client chose it.
         rooms: Vec<(RoomName, bool)>,
-        /// `None` after authentication: then the peer is announced.
-        ticket: Option<u32>,
+        /// After authentication it is not, and the peer is announced.
+        is_asked: bool,
     },
     /// To rooms: its presence changed.
     Update { card: Card, rooms: Arc<[RoomName]>, text: Arc<str> },
@@ -69,7 +69,8 @@ pub(crate) const GONE: Version = Version::MAX;
 #[derive(Debug, Clone)]
 pub(crate) struct Admission {
     pub id: PeerId,
-    pub ticket: Option<u32>,
+    /// As in the `Join`.
+    pub is_asked: bool,
     pub joined: Vec<RoomName>,
     pub refused: Vec<(RoomName, Fault)>,
     /// Who is there.

@@ -67,7 +67,7 @@ impl Rooms {
 
     pub(crate) fn handle(&mut self, letter: Letter, post: &mut Post) {
         match letter {
-            Letter::Join { card, rooms, ticket } => self.join(&card, rooms, ticket, post),
+            Letter::Join { card, rooms, is_asked } => self.join(&card, rooms, is_asked, post),
             Letter::Update { card, rooms, text } => {
                 for room in rooms.iter() {
                     let member = self.rooms.get_mut(room).map(|room| &mut room.members);
@@ -101,13 +101,7 @@ impl Rooms {
         }
     }
 
-    fn join(
-        &mut self,
-        card: &Card,
-        rooms: Vec<(RoomName, bool)>,
-        ticket: Option<u32>,
-        post: &mut Post,
-    ) {
+    fn join(&mut self, card: &Card, rooms: Vec<(RoomName, bool)>, is_asked: bool, post: &mut Post) {
         let (mut joined, mut refused) = (Vec::new(), Vec::new());
         for (name, has_chosen) in rooms {
             match self.admit(card, &name, has_chosen, post) {
@@ -117,12 +111,12 @@ impl Rooms {
         }
         let others = self.members_of(&joined, |id| *id != card.id);
         let snapshot = self.cards(&joined, &others);
-        if ticket.is_none() {
+        if !is_asked {
             let shares = Arc::from(&joined[..]);
             let presence = Some((card.id, card.version));
             Delivery { presence, ..Delivery::of(&shares, &card.presence) }.to(&others, post);
         }
-        let admission = Admission { id: card.id, ticket, joined, refused, snapshot };
+        let admission = Admission { id: card.id, is_asked, joined, refused, snapshot };
         post.push((card.id.shard(), Letter::Joined(admission)));
     }
 

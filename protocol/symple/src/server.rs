@@ -281,7 +281,7 @@ impl Server {
             Letter::Joined(_)
             | Letter::PutOut { .. }
             | Letter::Direct { .. }
-            | Letter::Deliver { .. } => self.sessions.open(letter, &mut self.outputs),
+            | Letter::Deliver { .. } => self.sessions.open(letter, post, &mut self.outputs),
             _ => self.rooms.handle(letter, post),
         }
     }

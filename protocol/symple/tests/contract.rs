@@ -284,6 +284,95 @@ fn joining_twice_and_leaving_what_one_is_not_in() {
 }
 
 #[test]
+fn what_is_said_right_behind_a_join_is_said_in_the_room() {
+    let mut config = open();
+    config.rooms.everybody.clear();
+    for shards_count in [1, 2, 3, 5] {
+        for way in 0..40 {
+            let mut world = World::new(config.clone(), shards_count);
+            let peers = ["ann", "bob", "cleo"].map(|user| world.join(user));
+            let [ann, bob, _] = peers;
+            for (peer, name) in [(0, "den"), (1, "den"), (2, "lair"), (0, "hall"), (2, "hall")] {
+                world.say(peers[peer], json!({"type": "join", "room": name}));
+            }
+            world.clear();
+            // Nobody waits for an answer, and letters are late by chance.
+            for message in [
+                json!({"type": "join", "room": "lair"}),
+                json!({"type": "presence", "data": {"mood": "fine"}}),
+                json!({"type": "message", "id": "1", "to": "lair"}),
+                json!({"type": "join", "room": "hall"}),
+                json!({"type": "message", "id": "2"}),
+                json!({"type": "leave", "room": "hall"}),
+                json!({"type": "leave", "room": "den"}),
+                json!({"type": "message", "id": "3", "to": ["lair", "den", "hall"]}),
+                json!({"type": "join", "room": "ann"}),
+                json!({"type": "message", "id": "4", "to": "ann"}),
+                json!({"type": "join", "room": "den"}),
+                json!({"type": "message", "id": "5", "to": ["den"]}),
+            ] {
+                world.text(bob, &message.to_string());
+                for step in 0..way % 4 {
+                    world.deliver_one(way + step * 7);
+                }
+            }
+            for step in 0.. {
+                if !world.deliver_one(way * 13 + step) {
+                    break;
+                }
+            }
+            let mut heard = |peer: usize| {
+                let all = world.all(peers[peer]);
+                let ids = all.iter().filter_map(|it| it["id"].as_str().map(str::to_owned));
+                // To all and to a room are two ways, on which one may overtake the other.
+                let ids: std::collections::BTreeSet<String> = ids.collect();
+                let moods = all.iter().filter(|it| it["data"]["mood"] == "fine").count();
+                (ids.into_iter().collect::<String>(), moods)
+            };
+            let what = format!("{shards_count} shards, way {way}");
+            // Ann shares the den with bob, but for a while, and the hall for a while.
+            assert_eq!(heard(0), ("25".to_owned(), 1), "{what}");
+            assert_eq!(heard(2), ("123".to_owned(), 1), "{what}");
+            let told = world.all(bob);
+            let acks: Vec<&str> = told
+                .iter()
+                .filter_map(|it| it["room"].as_str().or(it["message"].as_str()))
+                .collect();
+            let private = "Room is private";
+            assert_eq!(acks, ["lair", "hall", "hall", "den", private, "den"], "in order; {what}");
+            assert!(!world.is_closed(ann));
+        }
+    }
+}
+
+#[test]
+fn what_waits_for_a_room_has_a_bound() {
+    let mut config = open();
+    config.limits.messages_max = 1_000_000;
+    let mut world = World::new(config, 3);
+    let ann = world.join("ann");
+    let room = |number: usize| json!({"type": "join", "room": format!("r{number}")}).to_string();
+    // A room of another shard, so that the answer takes its time.
+    for number in 0.. {
+        world.text(ann, &room(number));
+        if !world.mail.is_empty() {
+            break;
+        }
+    }
+    let long = json!({"type": "message", "data": "x".repeat(60_000)}).to_string();
+    for _ in 0..4 {
+        world.text(ann, &long);
+        assert!(!world.is_closed(ann));
+    }
+    world.text(ann, &long);
+    assert_eq!(world.all(ann).pop(), Some(error(429, "Rate limit exceeded")));
+    assert!(world.is_closed(ann));
+    world.settle();
+    let left: usize = world.shards.iter().map(|shard| shard.counters().rooms).sum();
+    assert_eq!(left, 0, "nothing is left of it");
+}
+
+#[test]
 fn floods_of_any_kind_end_their_own_connection() {
     let chosen = Chosen::Listed(vec!["den".to_owned()]);
     let rooms = RoomRules { chosen, ..RoomRules::default() };

@@ -6,7 +6,7 @@
 
 mod world;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use protocol_symple::ConnectionKey;
@@ -50,6 +50,8 @@ struct Run {
     /// Numbers of the messages that each has heard, with their senders.
     heard: BTreeMap<ConnectionKey, Vec<(String, u64)>>,
     have_left: BTreeSet<ConnectionKey>,
+    /// Rooms that each has asked for, without an answer yet: they come in order.
+    asked: BTreeMap<ConnectionKey, VecDeque<String>>,
     next_number: u64,
 }
 
@@ -96,6 +98,7 @@ impl Run {
             versions: BTreeMap::new(),
             heard: BTreeMap::new(),
             have_left: BTreeSet::new(),
+            asked: BTreeMap::new(),
             next_number: 0,
         }
     }
@@ -105,9 +108,7 @@ impl Run {
             self.step();
         }
         self.settle();
-        if self.has_public {
-            self.check_rosters();
-        }
+        self.check_rosters();
         self.everybody_presents_itself();
         self.check_rosters();
         self.only_speaking();
@@ -129,7 +130,13 @@ impl Run {
                 self.world.disconnect(connection);
                 self.rosters.remove(&connection);
             }
-            3..=6 => _ = self.one_says(|room| json!({"type": "join", "room": room})),
+            3..=6 => {
+                let join = |room: &str| json!({"type": "join", "room": room});
+                if let Some(connection) = self.one_says(join) {
+                    // Who joins is not announced, and does not wait to be told that it is in.
+                    self.present(connection);
+                }
+            }
             7..=8 => {
                 if let Some(connection) =
                     self.one_says(|room| json!({"type": "leave", "room": room}))
@@ -187,6 +194,9 @@ impl Run {
             return None;
         }
         self.world.text(connection, &message.to_string());
+        if message["type"] == "join" {
+            self.asked.entry(connection).or_default().push_back(room.to_owned());
+        }
         Some(connection)
     }
 
@@ -208,7 +218,9 @@ impl Run {
     fn speaks(&mut self) {
         let Some(connection) = self.one_of() else { return };
         self.next_number += 1;
-        let rooms = self.rooms_of(connection);
+        // What it says behind a question is said when that is answered.
+        let mut rooms = self.rooms_of(connection);
+        rooms.extend(self.asked.get(&connection).into_iter().flatten().cloned());
         let mut message = json!({"type": "message", "number": self.next_number, "rooms": rooms});
         let other = self.one_of().expect("there is one");
         let room = ROOMS[self.draw.below(ROOMS.len())];
@@ -243,7 +255,14 @@ impl Run {
                         let is_online = message["data"]["online"] == true;
                         let version = message["data"]["version"].as_u64().unwrap_or(0);
                         let roster = self.rosters.entry(connection).or_default();
-                        roster.insert(from, is_online.then_some(version));
+                        let news = is_online.then_some(version);
+                        let known = roster.insert(from, news);
+                        let is_in_order = match (known, news) {
+                            (Some(None), Some(_)) => false,
+                            (Some(Some(known)), Some(news)) => news >= known,
+                            _ => true,
+                        };
+                        assert!(is_in_order, "behind {known:?} comes {message}");
                     }
                     Some("message") => {
                         let number = message["number"].as_u64().expect("ours");
@@ -255,6 +274,10 @@ impl Run {
                         let heard = self.heard.entry(connection).or_default();
                         assert!(!heard.iter().any(|it| it.1 == number), "twice: {message}");
                         heard.push((from, number));
+                    }
+                    Some("join:ok") => {
+                        let asked = self.asked.get_mut(&connection).and_then(VecDeque::pop_front);
+                        assert_eq!(message["room"], json!(asked), "answers come in order");
                     }
                     _ => {}
                 }

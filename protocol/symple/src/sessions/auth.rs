@@ -1,6 +1,6 @@
 //! The first message of a session, and what comes of it.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -145,8 +145,9 @@ impl Sessions {
             identity,
             rooms: names.iter().cloned().collect(),
             shares: Arc::from([]),
-            pending: BTreeMap::new(),
-            tickets_count: 0,
+            joining: None,
+            held: VecDeque::new(),
+            held_bytes: 0,
             presence: Arc::from(""),
             version: 0,
         };
@@ -162,7 +163,7 @@ impl Sessions {
         for (home, names) in by_home(names, self.shards_count) {
             let chosen = |name: &RoomName| rooms.iter().any(|(room, is)| room == name && *is);
             let rooms = names.into_iter().map(|name| (name.clone(), chosen(&name))).collect();
-            post.push((home, Letter::Join { card: card.clone(), rooms, ticket: None }));
+            post.push((home, Letter::Join { card: card.clone(), rooms, is_asked: false }));
         }
         self.auth_deadlines.remove(&(session.auth_until, connection));
         self.by_id.insert(session.id, connection);

@@ -24,6 +24,9 @@ use latest::Latest;
 
 type Outputs = VecDeque<Output>;
 
+/// As many of the longest messages may wait for a room's answer, in bytes; then 429, and closed.
+const HELD_MESSAGES_MAX: usize = 4;
+
 /// Sessions of a shard.
 #[derive(Debug)]
 pub(crate) struct Sessions {
@@ -63,9 +66,11 @@ struct Online {
     rooms: BTreeSet<RoomName>,
     /// The same, for letters.
     shares: Arc<[RoomName]>,
-    /// Rooms that it asked to join, with the number of the question.
-    pending: BTreeMap<RoomName, u32>,
-    tickets_count: u32,
+    /// The room that it asked to join.
+    joining: Option<RoomName>,
+    /// What it said behind that: it is said when the room has answered, so that it is said there.
+    held: VecDeque<String>,
+    held_bytes: usize,
     /// What newcomers are told of it.
     presence: Arc<str>,
     version: Version,
@@ -165,9 +170,13 @@ impl Sessions {
         }
     }
 
-    pub(crate) fn open(&mut self, letter: Letter, out: &mut Outputs) {
+    pub(crate) fn open(&mut self, letter: Letter, post: &mut Post, out: &mut Outputs) {
         match letter {
-            Letter::Joined(admission) => self.joined(admission, out),
+            Letter::Joined(admission) => {
+                let id = admission.id;
+                self.joined(admission, out);
+                self.say_what_was_held(&id, post, out);
+            }
             Letter::PutOut { id, room } => {
                 let Some((connection, online)) = self.online_by_id(&id) else { return };
                 if online.rooms.remove(&room) {
@@ -233,7 +242,45 @@ impl Sessions {
             self.counters.messages_unreadable += 1;
             return;
         };
-        match (&session.state, &*kind) {
+        if let State::Online(online) = &mut session.state
+            && online.joining.is_some()
+            && kind != "close"
+        {
+            if online.held_bytes + text.len() > HELD_MESSAGES_MAX * limits.message_bytes_max {
+                self.counters.closed_too_many += 1;
+                return self.end_with(connection, Fault::TOO_MANY, post, out);
+            }
+            online.held_bytes += text.len();
+            online.held.push_back(text.to_owned());
+            return;
+        }
+        self.obey(connection, &kind, object, post, out);
+    }
+
+    /// Says what waited for a room's answer, up to the next question.
+    fn say_what_was_held(&mut self, id: &PeerId, post: &mut Post, out: &mut Outputs) {
+        while let Some((connection, online)) = self.online_by_id(id)
+            && online.joining.is_none()
+            && let Some(text) = online.held.pop_front()
+        {
+            online.held_bytes -= text.len();
+            if let Some((kind, object)) = wire::read(&text) {
+                self.obey(connection, &kind, object, post, out);
+            }
+        }
+    }
+
+    /// Does what a message says, which may be said.
+    fn obey(
+        &mut self,
+        connection: ConnectionKey,
+        kind: &str,
+        object: Map<String, Value>,
+        post: &mut Post,
+        out: &mut Outputs,
+    ) {
+        let Some(session) = self.sessions.get(&connection) else { return };
+        match (&session.state, kind) {
             (_, "close") => {
                 self.remove(connection, post);
                 out.push_back(Output::Close { connection });
@@ -248,7 +295,7 @@ impl Sessions {
             (State::Online(_), "join") => self.join(connection, &object, post, out),
             (State::Online(_), "leave") => self.leave(connection, &object, post, out),
             (State::Online(_), "message" | "presence" | "command" | "event") => {
-                self.route(connection, &kind, object, post, out);
+                self.route(connection, kind, object, post, out);
             }
             (State::Online(_), _) => {}
         }
@@ -272,8 +319,7 @@ impl Sessions {
         let is_private = self.config.rooms.are_user_rooms_private && self.is_virtual(name);
         let Some((id, online)) = online(&mut self.sessions, connection) else { return };
         let has_room = |room: &RoomName| {
-            let (rooms, pending) = (&online.rooms, &online.pending);
-            rooms.contains(room) || rooms.len() + pending.len() < limits.rooms_of_session_max
+            online.rooms.contains(room) || online.rooms.len() < limits.rooms_of_session_max
         };
         let fault = match chosen {
             crate::Chosen::Nothing => Some(Fault::NO_DYNAMIC_ROOMS),
@@ -286,13 +332,10 @@ impl Sessions {
             return send(connection, fault.text(), out);
         }
         let room = room.expect("what is allowed is a name");
-        online.tickets_count = online.tickets_count.wrapping_add(1);
-        let ticket = online.tickets_count;
-        online.pending.insert(room.clone(), ticket);
+        online.joining = Some(room.clone());
         let card = online.card(id);
         let home = room.home(self.shards_count);
-        let ticket = Some(ticket);
-        post.push((home, Letter::Join { card, rooms: vec![(room, true)], ticket }));
+        post.push((home, Letter::Join { card, rooms: vec![(room, true)], is_asked: true }));
     }
 
     fn leave(
@@ -311,8 +354,7 @@ impl Sessions {
         }
         let Some(room) = RoomName::new(name) else { return };
         let Some((id, online)) = online(&mut self.sessions, connection) else { return };
-        let was_pending = online.pending.remove(&room).is_some();
-        if online.rooms.remove(&room) || was_pending {
+        if online.rooms.remove(&room) {
             online.share();
             let rooms = vec![room.clone()];
             post.push((room.home(self.shards_count), Letter::Leave { id, rooms }));
@@ -321,25 +363,17 @@ impl Sessions {
     }
 
     fn joined(&mut self, admission: Admission, out: &mut Outputs) {
-        let Admission { id, ticket, joined, refused, snapshot } = admission;
+        let Admission { id, is_asked, joined, refused, snapshot } = admission;
         let virtual_peers = &self.config.virtual_peers;
         let Some(connection) = self.by_id.get(&id).copied() else { return };
         let Some((_, online)) = online(&mut self.sessions, connection) else { return };
         for (room, fault) in &refused {
-            let is_asked = ticket.is_none() || online.pending.get(room).copied() == ticket;
-            if is_asked {
-                online.pending.remove(room);
-                online.rooms.remove(room);
-                send(connection, fault.text(), out);
-            }
+            online.rooms.remove(room);
+            send(connection, fault.text(), out);
         }
-        if ticket.is_some() {
+        if is_asked {
+            online.joining = None;
             for room in joined {
-                if online.pending.get(&room).copied() != ticket {
-                    // It has left again, which the room is about to hear.
-                    return;
-                }
-                online.pending.remove(&room);
                 send(connection, wire::acknowledged("join:ok", &room), out);
                 for peer in virtual_peers.iter().filter(|peer| peer.rooms.contains(&room)) {
                     send(connection, peer.presence(true), out);
@@ -448,7 +482,7 @@ impl Sessions {
         let State::Online(online) = session.state else { return };
         self.by_id.remove(&session.id);
         let text: Arc<str> = Arc::from(online.identity.offline());
-        let rooms: BTreeSet<_> = online.pending.keys().chain(&online.rooms).cloned().collect();
+        let rooms: BTreeSet<_> = online.joining.iter().chain(&online.rooms).cloned().collect();
         for (home, rooms) in by_home(rooms, self.shards_count) {
             let (rooms, text) = (Arc::from(rooms), Arc::clone(&text));
             post.push((home, Letter::Gone { id: session.id, rooms, text }));
