@@ -21,12 +21,19 @@
 //! # fn main() -> std::io::Result<()> {
 //! let mut site = Site::new("example", ROUTES);
 //! site.root = Some("pages".into());
-//! let (address, shards) = site.serve("127.0.0.1:0".parse().unwrap(), &[], || 0)?;
-//! println!("listening on http://{address}/");
-//! shards.join();
+//! let serving = site.serve("127.0.0.1:0".parse().unwrap(), &[], |_| 0)?;
+//! println!("listening on http://{}/", serving.address);
+//! serving.shards.join();
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Answers that go on
+//!
+//! A [`Handler::Stream`] begins an answer and gives its [`Body`], which is asked for the next piece
+//! as the client takes them, and sleeps until its [`Waker`] is called. Server-sent events are such
+//! a body: a [`Topic`] in the shard's state, which [`Everyone`] publishes on all shards. A thread
+//! of the program's reaches them by [`Control`], which also hands out new certificates.
 //!
 //! The same files are served by who drives connections himself: [`FileAnswers`], [`FileBody`] and
 //! [`Disk`] know nothing of routes.
@@ -39,9 +46,12 @@
 //! * **Every connection ends**, and one that is idle costs its slot and nothing else.
 //! * **Everything has a limit** ([`Limits`]), a behaviour at it, and a counter ([`Counters`]).
 
+mod body;
 mod disk;
+mod events;
 mod files;
 mod limits;
+mod orders;
 mod program;
 mod server;
 mod site;
@@ -50,13 +60,16 @@ mod timers;
 mod visit;
 mod wire;
 
+pub use body::{Body, More, Streamed, Waker};
 pub use disk::{Disk, Pending, refusal, start_storage};
+pub use events::{AtLimit, Topic, TopicCounters, TopicLimits};
 pub use files::{FileAnswer, FileAnswers, FileBody, Next, name_of};
 pub use limits::{CONNECTIONS_SPARE, Counters, Limits};
+pub use orders::{Control, Everyone, Order};
 pub use program::{Answer, Block, Conversation, Handler, Message, Request, Upload, whole};
 pub use protocol_http::server::{AddressLimits, Route};
-pub use protocol_http::{Method, Status};
+pub use protocol_http::{Method, ServerEvent, Status};
 pub use protocol_ws::Kind;
 pub use server::Server;
-pub use site::{Auth, Site, tls_of};
+pub use site::{Auth, Serving, Site, tls_of};
 pub use talk::{Replies, WebSockets};

@@ -13,6 +13,13 @@ pub(crate) const BLOCK_BYTES_MAX: u32 = 256 * 1024;
 /// Answers of the storage thread in one tick.
 pub(crate) const FILES_PER_TICK_MAX: usize = 256;
 
+/// Bodies that a tick asks for more because they were woken; the others are asked in the next.
+pub(crate) const WOKEN_PER_TICK_MAX: usize = 256;
+
+/// Orders of a shard to all that may wait, and messages that may be under way to the others before
+/// it says another.
+pub(crate) const ORDERS_MAX: usize = 256;
+
 /// What bounds one shard of a site. The defaults suit a public server.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -61,6 +68,10 @@ pub struct Counters {
     pub tls_failed: u64,
     /// Connections that became a WebSocket.
     pub websockets: u64,
+    /// Answers that began to stream.
+    pub streams: u64,
+    /// Orders to all shards that were refused because too many waited.
+    pub orders_refused: u64,
     /// What happened on connections.
     pub http: HttpCounters,
     /// What the reading of files came to.

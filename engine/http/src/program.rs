@@ -12,7 +12,8 @@ use protocol_http::{RequestHead, Status};
 use protocol_ws::Kind;
 use shards_runtime::Piece;
 
-use crate::Replies;
+use crate::body::Streamed;
+use crate::talk::Replies;
 
 /// A connection's machine, with what the driver sends besides text.
 pub(crate) type Http = protocol_http::server::Server<Block>;
@@ -24,6 +25,9 @@ pub enum Handler<S> {
     /// Takes the body, which has to say its length or be chunked (411), and answers at its end.
     /// The route's `body_bytes_max` is in force (413).
     Upload(fn(&mut S, &Request<'_>) -> Box<dyn Upload<S>>),
+    /// Begins an answer ([`Response::stream`], [`Response::begin`]) whose body comes in pieces, now
+    /// and later. `None`: it is answered already. A body that comes with the request is dropped.
+    Stream(fn(&mut S, &Request<'_>, Answer<'_>) -> Streamed<S>),
     /// Speaks WebSocket; who does not ask for that is told so (426).
     WebSocket(fn(&mut S, &Request<'_>) -> Box<dyn Conversation<S>>),
     /// Sends the file under the site's root that the pattern's `{*path}` names; of a path that ends
@@ -88,6 +92,12 @@ impl Block {
     #[must_use]
     pub fn len_bytes(&self) -> u64 {
         u64::from(self.end - self.start)
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn as_slice(&self) -> &[u8] {
+        &self.bytes[self.start as usize..self.end as usize]
     }
 }
 
@@ -170,6 +180,7 @@ impl<S> fmt::Debug for Handler<S> {
         f.write_str(match self {
             Handler::Answer(_) => "Answer",
             Handler::Upload(_) => "Upload",
+            Handler::Stream(_) => "Stream",
             Handler::WebSocket(_) => "WebSocket",
             Handler::Files => "Files",
         })

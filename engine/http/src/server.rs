@@ -4,7 +4,6 @@
 //! *Invariant:* a connection's slot is free when the machine has said `Closed`, and not before.
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -23,7 +22,10 @@ use shards_runtime::{
 use shards_storage::{FileEvent, RootId};
 
 use crate::disk::Disk;
-use crate::limits::{CONNECTIONS_SPARE, Counters, FILES_PER_TICK_MAX};
+use crate::limits::{
+    CONNECTIONS_SPARE, Counters, FILES_PER_TICK_MAX, ORDERS_MAX, WOKEN_PER_TICK_MAX,
+};
+use crate::orders::{Everyone, Kind, Order};
 use crate::program::Http;
 use crate::site::Site;
 use crate::timers::Timers;
@@ -33,8 +35,8 @@ use crate::wire::{Opened, Wire};
 /// The acceptor's own token; no connection has that slot.
 const ACCEPTOR: Token = Token { slot: u32::MAX, generation: 0 };
 
-/// What every event comes with. The shards have nothing to say to each other.
-type Cx<'c, I> = Context<'c, I, Infallible>;
+/// What every event comes with.
+type Cx<'c, I, S> = Context<'c, I, Order<S>>;
 
 /// One shard of a [`Site`]. [`Site::serve`] makes them; whoever has shards of his own, such as a
 /// simulation, makes it himself.
@@ -47,6 +49,7 @@ pub struct Server<S> {
     http: Http,
     buffers: SendBuffers,
     desk: Desk<S>,
+    everyone: Everyone<S>,
     /// The storage thread had more to say than one tick takes.
     has_more_files: bool,
     tls: Option<Arc<ServerConfig>>,
@@ -75,15 +78,16 @@ struct Slot<S> {
 const _: () = assert!(size_of::<Slot<()>>() <= 400, "an idle connection is small");
 
 impl<S> Server<S> {
-    /// A server for what this listening socket accepts.
+    /// A server for what this listening socket accepts, with the state that `state` makes.
     pub fn new(
         site: &Site<S>,
-        state: S,
+        state: impl FnOnce(&Everyone<S>) -> S,
         acceptor: Socket,
         disk: Option<(Disk, RootId)>,
         started: Instant,
     ) -> Server<S> {
         let limits = &site.limits;
+        let everyone = Everyone::new();
         Server {
             acceptor,
             // Each socket needs a token until it has closed, also one beyond the limits; how many
@@ -94,7 +98,8 @@ impl<S> Server<S> {
             addresses: Addresses::new(limits.addresses),
             http: HttpServer::new(site.name, limits.http.clone()),
             buffers: SendBuffers::new(),
-            desk: Desk::new(site, state, disk),
+            desk: Desk::new(site, state(&everyone), disk),
+            everyone,
             has_more_files: false,
             tls: site.tls.clone(),
             handshakes_per_tick_max: limits.handshakes_per_tick_max,
@@ -115,7 +120,8 @@ impl<S> Server<S> {
     #[must_use]
     pub fn counters(&self) -> Counters {
         let files = self.desk.disk.as_ref().map(|(disk, _)| disk.counters()).unwrap_or_default();
-        Counters { http: self.http.counters, files, ..self.desk.counters }
+        let orders_refused = self.everyone.refused_count();
+        Counters { http: self.http.counters, files, orders_refused, ..self.desk.counters }
     }
 
     /// The program's state.
@@ -124,7 +130,7 @@ impl<S> Server<S> {
         &self.desk.state
     }
 
-    fn accepted<I: Io>(&mut self, cx: &mut Cx<'_, I>, socket: Socket, peer: IpAddr) {
+    fn accepted<I: Io>(&mut self, cx: &mut Cx<'_, I, S>, socket: Socket, peer: IpAddr) {
         let now = cx.now();
         let is_counted = self.addresses.connect(peer, now);
         let before = self.slots.len();
@@ -155,7 +161,7 @@ impl<S> Server<S> {
     }
 
     /// Bytes came in, as they were on the wire.
-    fn received<I: Io>(&mut self, cx: &mut Cx<'_, I>, token: Token, bytes: &mut [u8]) {
+    fn received<I: Io>(&mut self, cx: &mut Cx<'_, I, S>, token: Token, bytes: &mut [u8]) {
         let Some(slot) = self.slots.get_mut(token) else { return };
         let (config, left) = (self.tls.as_deref(), &mut self.handshakes_left);
         match slot.wire.open(config, bytes, &mut self.plain, left) {
@@ -165,7 +171,7 @@ impl<S> Server<S> {
     }
 
     /// Records were opened: what they say is worked on, what TLS itself has to say is sent.
-    fn opened<I: Io>(&mut self, cx: &mut Cx<'_, I>, token: Token, opened: Opened) {
+    fn opened<I: Io>(&mut self, cx: &mut Cx<'_, I, S>, token: Token, opened: Opened) {
         match opened {
             Opened::Waits(true) => {
                 self.desk.counters.handshakes_delayed += 1;
@@ -174,7 +180,7 @@ impl<S> Server<S> {
             Opened::Waits(false) => {}
             Opened::Ended => {
                 if let Some(slot) = self.slots.get_mut(token) {
-                    slot.http.receive_ended(ReceiveEnd::Eof);
+                    slot.receive_ended(ReceiveEnd::Eof);
                 }
             }
             Opened::Plain | Opened::Secret => {}
@@ -185,7 +191,7 @@ impl<S> Server<S> {
         self.plain = plain;
     }
 
-    fn sent<I: Io>(&mut self, cx: &mut Cx<'_, I>, token: Token, is_whole: bool) {
+    fn sent<I: Io>(&mut self, cx: &mut Cx<'_, I, S>, token: Token, is_whole: bool) {
         let Some(slot) = self.slots.get_mut(token) else { return };
         let is_all = slot.wire.tls().is_none_or(|tls| tls.sent());
         if is_all || !is_whole {
@@ -199,13 +205,14 @@ impl<S> Server<S> {
     }
 
     /// Goes through what came in, or what waits, as far as it gets.
-    fn work<I: Io>(&mut self, cx: &mut Cx<'_, I>, token: Token, received: &mut [u8]) {
+    fn work<I: Io>(&mut self, cx: &mut Cx<'_, I, S>, token: Token, received: &mut [u8]) {
         let Some(slot) = self.slots.get_mut(token) else { return };
         let Slot { http, visit, peer, wire, .. } = slot;
         let is_secure = wire.tls().is_some();
         let caller = Caller { token, peer: *peer, is_secure, now: cx.now() };
+        let present = (token, cx.now());
         self.desk.answer_pending(visit, http, &mut self.http);
-        visit.go_on((self.desk.disk(), token), http, &mut self.http);
+        self.desk.go_on(present, visit, http, &mut self.http);
         let mut input = http.input(received);
         while let Some(event) = http.next(&mut self.http, &mut input) {
             if matches!(event, Event::Request(_)) && !self.addresses.request(*peer, cx.now()) {
@@ -214,7 +221,7 @@ impl<S> Server<S> {
                 continue;
             }
             self.desk.handle(&event, caller, visit, http, &mut self.http);
-            visit.go_on((self.desk.disk(), token), http, &mut self.http);
+            self.desk.go_on(present, visit, http, &mut self.http);
         }
         if let Some(talk) = &mut visit.talk {
             talk.work((&mut self.desk.state, cx.now()), http, &mut self.http, &mut input);
@@ -224,7 +231,7 @@ impl<S> Server<S> {
     }
 
     /// Ends the handling of an event: does what the connection wants, and sets the timer.
-    fn settle<I: Io>(&mut self, cx: &mut Cx<'_, I>, token: Token) {
+    fn settle<I: Io>(&mut self, cx: &mut Cx<'_, I, S>, token: Token) {
         let Some(slot) = self.slots.get_mut(token) else { return };
         while let Some(action) = slot.http.poll(&mut self.http, cx.now()) {
             let op = match action {
@@ -259,18 +266,23 @@ impl<S> Server<S> {
         }
         // One entry of the timer at a time is enough where deadlines mostly move back.
         let deadline = slot.http.deadline();
+        let deadline = slot.visit.deadline(&slot.http).map_or(deadline, |at| deadline.min(at));
         if slot.armed.is_none_or(|at| deadline < at) && !slot.http.is_closing() {
             slot.armed = Some(deadline);
             cx.arm(deadline, token);
         }
     }
 
-    fn timed_out<I: Io>(&mut self, cx: &mut Cx<'_, I>, token: Token) {
+    fn timed_out<I: Io>(&mut self, cx: &mut Cx<'_, I, S>, token: Token) {
         let now = cx.now();
         let Some(slot) = self.slots.get_mut(token) else { return };
         slot.armed = slot.armed.filter(|at| now < *at);
         match slot.http.expired(&mut self.http, now) {
-            Expired::NotYet => {}
+            Expired::NotYet => {
+                if slot.visit.deadline(&slot.http).is_some_and(|at| at <= now) {
+                    return self.work(cx, token, &mut []);
+                }
+            }
             Expired::Request => slot.http.refuse(&mut self.http, Refused::TIMEOUT),
             Expired::Answer => {
                 slot.visit.forget();
@@ -286,7 +298,7 @@ impl<S> Server<S> {
     }
 
     /// What the storage thread has answered.
-    fn take_files<I: Io>(&mut self, cx: &mut Cx<'_, I>) {
+    fn take_files<I: Io>(&mut self, cx: &mut Cx<'_, I, S>) {
         self.has_more_files = false;
         for _ in 0..FILES_PER_TICK_MAX {
             let Some((disk, _)) = &mut self.desk.disk else { return };
@@ -301,6 +313,34 @@ impl<S> Server<S> {
         self.has_more_files = true;
     }
 
+    /// What handlers have said to all shards: here it is done, to the others it is on its way.
+    fn give_orders<I: Io>(&mut self, cx: &mut Cx<'_, I, S>) {
+        // An order that gives another one gives it to the next tick.
+        for _ in 0..self.everyone.waiting_count() {
+            if cx.waiting_count() >= ORDERS_MAX {
+                return;
+            }
+            let Some(task) = self.everyone.next() else { return };
+            let (me, control) = (cx.me(), cx.control());
+            for sibling in (0..control.0).map(ShardId).filter(|sibling| *sibling != me) {
+                cx.send_surely(sibling, Order(Kind::Run(Arc::clone(&task))));
+            }
+            task(&mut self.desk.state);
+        }
+    }
+
+    /// Asks the bodies that were woken for more.
+    fn serve_woken<I: Io>(&mut self, cx: &mut Cx<'_, I, S>) {
+        if self.desk.due.is_empty() {
+            return;
+        }
+        self.http.set_time(cx.wall_clock().as_secs());
+        for _ in 0..WOKEN_PER_TICK_MAX {
+            let Some(token) = self.desk.due.next() else { return };
+            self.work(cx, token, &mut []);
+        }
+    }
+
     fn closed(&mut self, token: Token, now: Instant) {
         let Some(slot) = self.slots.remove(token) else { return };
         self.timers.leave(token, slot.armed);
@@ -311,13 +351,13 @@ impl<S> Server<S> {
 }
 
 impl<I: Io, S> Service<I> for Server<S> {
-    type Message = Infallible;
+    type Message = Order<S>;
 
-    fn on_start(&mut self, cx: &mut Cx<'_, I>) {
+    fn on_start(&mut self, cx: &mut Cx<'_, I, S>) {
         cx.submit(ACCEPTOR, Op::Accept(self.acceptor));
     }
 
-    fn on_completion(&mut self, cx: &mut Cx<'_, I>, completion: Completion<I::Buffer>) {
+    fn on_completion(&mut self, cx: &mut Cx<'_, I, S>, completion: Completion<I::Buffer>) {
         self.http.set_time(cx.wall_clock().as_secs());
         match completion {
             Completion::Accepted { socket, peer, .. } => self.accepted(cx, socket, peer.ip()),
@@ -325,7 +365,7 @@ impl<I: Io, S> Service<I> for Server<S> {
             Completion::Sent { token, result } => self.sent(cx, token, result.is_ok()),
             Completion::Ended { token, end } => {
                 let Some(slot) = self.slots.get_mut(token) else { return };
-                slot.http.receive_ended(match end {
+                slot.receive_ended(match end {
                     End::Paused => ReceiveEnd::Paused,
                     End::Eof => ReceiveEnd::Eof,
                     End::Failed(_) => ReceiveEnd::Failed,
@@ -342,19 +382,24 @@ impl<I: Io, S> Service<I> for Server<S> {
         debug_assert!(self.http.output().is_empty(), "what was written for a connection is sent");
     }
 
-    fn on_message(&mut self, _: &mut Cx<'_, I>, _: ShardId, message: Infallible) {
-        match message {}
+    fn on_message(&mut self, _: &mut Cx<'_, I, S>, _: ShardId, Order(order): Order<S>) {
+        match order {
+            Kind::Run(task) => task(&mut self.desk.state),
+            Kind::Tls(config) => self.tls = Some(config),
+        }
     }
 
-    fn on_timer(&mut self, cx: &mut Cx<'_, I>, token: Token) {
+    fn on_timer(&mut self, cx: &mut Cx<'_, I, S>, token: Token) {
         self.http.set_time(cx.wall_clock().as_secs());
         if let Some(tenant) = self.timers.fired(&self.slots, token, cx.now()) {
             self.timed_out(cx, tenant);
         }
     }
 
-    fn on_tick_end(&mut self, cx: &mut Cx<'_, I>) {
+    fn on_tick_end(&mut self, cx: &mut Cx<'_, I, S>) {
         self.take_files(cx);
+        self.give_orders(cx);
+        self.serve_woken(cx);
         self.handshakes_left = self.handshakes_per_tick_max;
         while self.handshakes_left > 0 {
             let Some(token) = self.handshakes_waiting.pop_front() else { return };
@@ -365,8 +410,20 @@ impl<I: Io, S> Service<I> for Server<S> {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let is_behind = self.has_more_files || !self.handshakes_waiting.is_empty();
+        let is_behind = self.has_more_files
+            || !self.handshakes_waiting.is_empty()
+            || !self.desk.due.is_empty()
+            || self.everyone.waiting_count() > 0;
         is_behind.then_some(self.started)
+    }
+}
+
+impl<S> Slot<S> {
+    fn receive_ended(&mut self, end: ReceiveEnd) {
+        self.http.receive_ended(end);
+        if end == ReceiveEnd::Eof && self.visit.is_lasting() {
+            self.http.abort();
+        }
     }
 }
 

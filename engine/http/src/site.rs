@@ -12,6 +12,7 @@ use shards_runtime::{Io, Placement, Shards};
 
 use crate::disk::{Disk, start_storage};
 use crate::limits::{CONNECTIONS_SPARE, Limits};
+use crate::orders::{Control, Everyone};
 use crate::program::{Handler, Request};
 use crate::server::Server;
 use crate::talk::WebSockets;
@@ -45,6 +46,17 @@ pub struct Auth {
     pub is_allowed: fn(&Request<'_>) -> bool,
 }
 
+/// A site that is served.
+#[derive(Debug)]
+pub struct Serving<S> {
+    /// Where.
+    pub address: SocketAddr,
+    /// The threads that do it.
+    pub shards: Shards,
+    /// For a thread that has something to tell them.
+    pub control: Control<S>,
+}
+
 impl<S> Site<S> {
     /// A site of these routes, open to all, without files and TLS.
     ///
@@ -65,7 +77,7 @@ impl<S> Site<S> {
     }
 
     /// Starts one shard on each of these cores, or one anywhere; `state` makes each shard's state,
-    /// on its thread. Port 0 picks a free one; the answer carries the address in use.
+    /// on its thread. Port 0 picks a free one; [`Serving::address`] is the address in use.
     ///
     /// # Errors
     /// The root cannot be opened, the address cannot be had, or the kernel lacks io_uring.
@@ -76,8 +88,8 @@ impl<S> Site<S> {
         self,
         address: SocketAddr,
         cores: &[usize],
-        state: impl Fn() -> S + Send + Sync + 'static,
-    ) -> io::Result<(SocketAddr, Shards)>
+        state: impl Fn(&Everyone<S>) -> S + Send + Sync + 'static,
+    ) -> io::Result<Serving<S>>
     where
         S: 'static,
     {
@@ -90,7 +102,7 @@ impl<S> Site<S> {
         // Some sockets are kept for the acceptor, and for telling those that are too many.
         let sockets_max = (config.sockets_max as usize).saturating_sub(CONNECTIONS_SPARE).max(1);
         site.limits.connections_max = site.limits.connections_max.min(sockets_max);
-        shards_ring::serve(address, &placement, config, move |shard| {
+        let serving = shards_ring::serve(address, &placement, config, move |shard| {
             let disk = match &storage {
                 Some((storage, root)) => {
                     let (bell, number) = (shard.bell.clone(), shard.shard);
@@ -99,20 +111,31 @@ impl<S> Site<S> {
                 }
                 None => None,
             };
-            Ok(Server::new(&site, state(), shard.acceptor, disk, shard.io.now()))
-        })
+            Ok(Server::new(&site, &state, shard.acceptor, disk, shard.io.now()))
+        })?;
+        let shards_ring::Serving { address, shards, control } = serving;
+        Ok(Serving { address, shards, control: Control(control) })
     }
 }
 
 /// A TLS server of one certificate, for [`Site::tls`]: files with the chain and its key, in PEM.
+/// With the one `before` it, for [`Control::set_tls`], tickets that were given out still open.
 ///
 /// # Errors
 /// They cannot be read, or are not what they should be.
-pub fn tls_of(certificate: &Path, key: &Path) -> io::Result<Arc<ServerConfig>> {
+pub fn tls_of(
+    certificate: &Path,
+    key: &Path,
+    before: Option<&ServerConfig>,
+) -> io::Result<Arc<ServerConfig>> {
     let (certificate, key) = (std::fs::read_to_string(certificate)?, std::fs::read_to_string(key)?);
     let make = || -> Result<ServerConfig, ConfigError> {
         let identity = Identity::from_pem(&certificate, &key)?;
-        let mut settings = ServerSettings::new(vec![identity], TicketKeys::new()?);
+        let tickets = match before {
+            Some(before) => before.ticket_keys().clone(),
+            None => TicketKeys::new()?,
+        };
+        let mut settings = ServerSettings::new(vec![identity], tickets);
         settings.alpn = vec!["http/1.1", "http/1.0"];
         ServerConfig::new(settings)
     };

@@ -11,6 +11,7 @@ use protocol_ws::Upgrade;
 use shards_runtime::Token;
 use shards_storage::{File, FileError, Find, RootId};
 
+use crate::body::{self, Body, Due};
 use crate::disk::{Disk, Pending, refusal};
 use crate::files::{FileAnswers, FileBody, Next, name_of};
 use crate::limits::Counters;
@@ -26,6 +27,8 @@ pub(crate) struct Desk<S> {
     talks: Talks,
     answers: FileAnswers,
     pub(crate) disk: Option<(Disk, RootId)>,
+    /// Bodies that were woken.
+    pub(crate) due: Due,
     pub(crate) counters: Counters,
 }
 
@@ -46,13 +49,15 @@ pub(crate) struct Visit<S> {
     pending: Option<Box<Pending>>,
     /// What is still to be sent of a file.
     file: FileBody,
+    /// What is still to come of another answer.
+    body: Option<Box<dyn Body<S>>>,
     /// In a box, for most connections never get there.
     pub(crate) talk: Option<Box<Talk<S>>>,
 }
 
 impl<S> Default for Visit<S> {
     fn default() -> Visit<S> {
-        Visit { upload: None, pending: None, file: FileBody::default(), talk: None }
+        Visit { upload: None, pending: None, file: FileBody::default(), body: None, talk: None }
     }
 }
 
@@ -65,13 +70,9 @@ impl<S> Desk<S> {
             talks: Talks::new(&site.websockets),
             answers: FileAnswers::default(),
             disk,
+            due: Due::default(),
             counters: Counters::default(),
         }
-    }
-
-    /// The files, if there are any.
-    pub(crate) fn disk(&mut self) -> Option<&mut Disk> {
-        self.disk.as_mut().map(|(disk, _)| disk)
     }
 
     /// Answers.
@@ -151,6 +152,13 @@ impl<S> Desk<S> {
                 answer.connection.set_body_bytes_max(body_bytes_max);
                 visit.upload = Some(handler(&mut self.state, &request));
             }
+            Handler::Stream(handler) => {
+                if let Some(mut body) = handler(&mut self.state, &request, answer) {
+                    body.begin(self.due.waker(caller.token));
+                    visit.body = Some(body);
+                    self.counters.streams += 1;
+                }
+            }
             Handler::WebSocket(handler) => {
                 let Answer { connection, http } = answer;
                 let Some(upgrade) = upgrade_of(head, connection, http) else { return };
@@ -196,6 +204,25 @@ impl<S> Desk<S> {
         }
     }
 
+    /// Goes on with an answer whose body is not complete, as far as the client takes it.
+    pub(crate) fn go_on(
+        &mut self,
+        (token, now): (Token, Instant),
+        visit: &mut Visit<S>,
+        connection: &mut Connection,
+        http: &mut Http,
+    ) {
+        if let Some(body) = &mut visit.body
+            && !body::go_on(&mut **body, (&mut self.state, now), connection, http)
+        {
+            visit.body = None;
+        }
+        if !visit.file.is_empty() {
+            let disk = self.disk.as_mut().map(|(disk, _)| disk);
+            visit.send_file((disk, token), connection, http);
+        }
+    }
+
     fn file(
         &mut self,
         (head, path): (&RequestHead<'_>, &str),
@@ -229,12 +256,26 @@ impl<S> Desk<S> {
 impl<S> Visit<S> {
     /// Whether nothing is left to be said, nor will be without being asked.
     pub(crate) fn is_idle(&self) -> bool {
-        self.pending.is_none() && self.file.is_empty() && self.talk.is_none()
+        let Visit { upload: _, pending, file, body, talk } = self;
+        pending.is_none() && file.is_empty() && body.is_none() && talk.is_none()
+    }
+
+    /// Whether its answer goes on until the client leaves.
+    pub(crate) fn is_lasting(&self) -> bool {
+        self.body.as_ref().is_some_and(|body| body.is_lasting())
+    }
+
+    /// When its body wants to be asked again, which is no matter while the client has not taken
+    /// what it was sent.
+    pub(crate) fn deadline(&self, connection: &Connection) -> Option<Instant> {
+        let body = self.body.as_ref().filter(|_| !connection.is_sending());
+        body.and_then(|body| body.deadline())
     }
 
     /// The present request is answered otherwise, or not at all.
     pub(crate) fn forget(&mut self) {
-        (self.upload, self.pending, self.file) = (None, None, FileBody::default());
+        (self.upload, self.pending, self.body) = (None, None, None);
+        self.file = FileBody::default();
     }
 
     /// A file was found, or not.
@@ -256,16 +297,12 @@ impl<S> Visit<S> {
         }
     }
 
-    /// Goes on with a file, as far as the client takes it.
-    pub(crate) fn go_on(
+    fn send_file(
         &mut self,
         (disk, token): (Option<&mut Disk>, Token),
         connection: &mut Connection,
         http: &mut Http,
     ) {
-        if self.file.is_empty() {
-            return;
-        }
         while connection.wants_body(http) {
             match self.file.take() {
                 Next::Block(block) => {

@@ -115,7 +115,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let (mut lobby, door) = Lobby::open(address.ip(), SessionConfig::default())?;
     let site = Site::new("browser_to_file", ROUTES);
-    let (address, _shards) = site.serve(address, &[], move || door.clone())?;
+    let address = site.serve(address, &[], move |_| door.clone())?.address;
     println!("open http://{address}/");
 
     let mut recordings = BTreeMap::new();

@@ -108,7 +108,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         {}
     });
     let site = Site::new("file_to_browser", ROUTES);
-    let (address, _shards) = site.serve(address, &[], move || door.clone())?;
+    let address = site.serve(address, &[], move |_| door.clone())?.address;
     println!("open http://{address}/");
 
     let mut viewers: BTreeMap<_, Vec<View>> = BTreeMap::new();

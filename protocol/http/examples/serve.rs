@@ -12,17 +12,22 @@
 //! | `/length` | to `POST` and `PUT`: how many bytes the body had |
 //! | `/echo` | a WebSocket that says everything again, compressed for who wants that |
 //! | any other | a file under the root, with `ETag`, conditions, ranges, precompressed variants |
+//!
+//! `SIGHUP` has it read the certificate anew; connections go on.
 
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use engine_http::{
-    Answer, Conversation, Handler, Message, Method, Replies, Request, Route, Site, Status, Upload,
-    tls_of, whole,
+    Answer, Control, Conversation, Handler, Message, Method, Replies, Request, Route, Serving,
+    Site, Status, Upload, tls_of, whole,
 };
+use protocol_tls::ServerConfig;
 use shards_runtime::Shards;
+use signal_hook::{consts::SIGHUP, iterator::Signals};
 
 const USAGE: &str =
     "usage: serve ADDR [--cores 0,1,…] [--root DIR] [--tls-cert FILE --tls-key FILE]";
@@ -91,7 +96,7 @@ pub struct Settings {
 pub fn site(settings: &Settings) -> io::Result<Site<()>> {
     let mut site = Site::new("serve", ROUTES);
     site.root.clone_from(&settings.root);
-    site.tls = settings.tls.as_ref().map(|(chain, key)| tls_of(chain, key)).transpose()?;
+    site.tls = settings.tls.as_ref().map(|(chain, key)| tls_of(chain, key, None)).transpose()?;
     // Generous: one load generator is one address.
     site.limits.addresses.connections_max = 50_000;
     site.limits.addresses.requests_per_second_max = 10_000_000;
@@ -101,7 +106,30 @@ pub fn site(settings: &Settings) -> io::Result<Site<()>> {
 /// Starts the shards; the address carries the port in use.
 pub fn start(settings: &Settings) -> io::Result<(SocketAddr, Shards)> {
     let address = settings.address.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));
-    site(settings)?.serve(address, &settings.cores, || ())
+    let site = site(settings)?;
+    let tls = site.tls.clone();
+    let Serving { address, shards, control } = site.serve(address, &settings.cores, |_| ())?;
+    if let Some((files, tls)) = settings.tls.clone().zip(tls) {
+        let signals = Signals::new([SIGHUP])?;
+        std::thread::spawn(move || read_anew(signals, control, &files, tls));
+    }
+    Ok((address, shards))
+}
+
+/// Hands out the certificate that is in the files, at every `SIGHUP`.
+fn read_anew(
+    mut signals: Signals,
+    mut control: Control<()>,
+    (chain, key): &(PathBuf, PathBuf),
+    mut tls: Arc<ServerConfig>,
+) {
+    for _ in signals.forever() {
+        let read = tls_of(chain, key, Some(&tls));
+        match read.and_then(|read| control.set_tls(Arc::clone(&read)).map(|()| read)) {
+            Ok(read) => tls = read,
+            Err(error) => eprintln!("serve: the certificate stays as it is: {error}"),
+        }
+    }
 }
 
 fn main() -> ExitCode {

@@ -73,11 +73,12 @@ pub fn start(
     let mut seed = [0; 32];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut seed)?;
     let placement = Placement { shards_count: usize::from(shards_count), cores: Vec::new() };
-    serve(address, &placement, RingConfig::default(), move |shard| {
+    let serving = serve(address, &placement, RingConfig::default(), move |shard| {
         let me = symple::ShardIndex(shard.shard.0);
         let server = symple::Server::shard(config.clone(), me, shards_count);
         Ok(Signalling::new(shard.acceptor, server, (seed, shard.shard.0)))
-    })
+    })?;
+    Ok((serving.address, serving.shards))
 }
 
 /// One shard.

@@ -65,11 +65,12 @@ pub fn start(
     };
     let config = Arc::new(config().map_err(io::Error::other)?);
     let anywhere = Placement { shards_count: 1, cores: Vec::new() };
-    serve(address, &anywhere, RingConfig::default(), move |shard| {
+    let serving = serve(address, &anywhere, RingConfig::default(), move |shard| {
         let slots = Slab::new(CONNECTIONS_MAX);
         let config = Arc::clone(&config);
         Ok(Echo { acceptor: shard.acceptor, slots, config, plaintext: Vec::new() })
-    })
+    })?;
+    Ok((serving.address, serving.shards))
 }
 
 struct Echo {

@@ -34,8 +34,8 @@ fn main() -> std::io::Result<()> {
     };
     site.websockets.connection.queue.bytes_max = 2 << 24;
     site.websockets.deflate.own_context = true;
-    let (address, shards) = site.serve(address, &[], || ())?;
-    println!("listening on ws://{address}/");
-    shards.join();
+    let serving = site.serve(address, &[], |_| ())?;
+    println!("listening on ws://{}/", serving.address);
+    serving.shards.join();
     Ok(())
 }

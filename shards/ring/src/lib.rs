@@ -46,4 +46,4 @@ pub use config::RingConfig;
 pub use group::{ControlBell, RingGroup};
 pub use machine::UringIo;
 pub use probe::{Finding, Report, Severity};
-pub use serve::{Beginning, serve};
+pub use serve::{Beginning, Control, Serving, serve};

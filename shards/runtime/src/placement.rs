@@ -18,6 +18,7 @@ pub struct Placement {
 }
 
 /// The running shard threads. A shard's service never leaves its thread.
+#[derive(Debug)]
 pub struct Shards {
     threads: Vec<JoinHandle<()>>,
 }

@@ -50,8 +50,14 @@ impl Connection {
     /// Whether a body that has begun can go on: now is the time to write more of it.
     #[must_use]
     pub fn wants_body<P>(&self, server: &Server<P>) -> bool {
+        self.is_in_body() && !self.is_sending && !server.output.is_full()
+    }
+
+    /// Whether a body has begun and not ended: what was promised of it is still owed.
+    #[must_use]
+    pub fn is_in_body(&self) -> bool {
         let has_begun = !matches!(self.answer, Answer::None | Answer::Done);
-        has_begun && !self.is_sending && !server.output.is_full() && self.stage == Stage::Requests
+        has_begun && self.stage == Stage::Requests
     }
 
     /// Writes more of the body, copying it. The last of a known length ends the answer.
