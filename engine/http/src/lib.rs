@@ -56,7 +56,6 @@ mod program;
 mod server;
 mod site;
 mod talk;
-mod timers;
 mod visit;
 mod wire;
 

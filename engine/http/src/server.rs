@@ -16,8 +16,8 @@ use protocol_http::server::{
 };
 use protocol_tls::ServerConfig;
 use shards_runtime::{
-    Completion, Context, End, Gather, Io, Op, Piece, SendBuffers, Service, ShardId, Slab, Socket,
-    Token,
+    Completion, Context, End, Gather, Io, Op, Piece, SendBuffers, Service, ShardId, Slab,
+    SlotTimers, Socket, Token,
 };
 use shards_storage::{FileEvent, RootId};
 
@@ -28,7 +28,6 @@ use crate::limits::{
 use crate::orders::{Everyone, Kind, Order};
 use crate::program::Http;
 use crate::site::Site;
-use crate::timers::Timers;
 use crate::visit::{Caller, Desk, Visit};
 use crate::wire::{Opened, Wire};
 
@@ -43,7 +42,7 @@ type Cx<'c, I, S> = Context<'c, I, Order<S>>;
 pub struct Server<S> {
     acceptor: Socket,
     slots: Slab<Slot<S>>,
-    timers: Timers,
+    timers: SlotTimers,
     connections_max: usize,
     addresses: Addresses,
     http: Http,
@@ -93,7 +92,7 @@ impl<S> Server<S> {
             // Each socket needs a token until it has closed, also one beyond the limits; how many
             // there can be is the machine's own bound.
             slots: Slab::new(u32::MAX as usize),
-            timers: Timers::default(),
+            timers: SlotTimers::default(),
             connections_max: limits.connections_max,
             addresses: Addresses::new(limits.addresses),
             http: HttpServer::new(site.name, limits.http.clone()),

@@ -97,6 +97,12 @@ pub struct FeedPlace {
 }
 
 impl Node {
+    /// How many slots for connections there are: the most that there were at a time.
+    #[must_use]
+    pub fn slots_count(&self) -> usize {
+        self.connections.slots_count()
+    }
+
     /// What this shard holds.
     #[doc(hidden)]
     #[must_use]

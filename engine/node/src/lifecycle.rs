@@ -57,7 +57,7 @@ impl Node {
         let is_crowd = !is_proxy && !self.addresses.connect(peer.ip(), now);
         connection.counted = (!is_proxy && !is_crowd).then_some(peer.ip());
         connection.deadline = Some(now + header_timeout);
-        let Ok(token) = self.connections.insert(connection) else {
+        let Ok(token) = self.seat(connection) else {
             // No slot: this can only be when the table of connections is smaller than the
             // machine's table of sockets.
             self.counters.connections_refused += 1;
@@ -317,6 +317,25 @@ impl Node {
         }
     }
 
+    /// Gives a connection a slot, and what the timer has for that.
+    ///
+    /// # Errors
+    /// There is none left.
+    pub(crate) fn seat(&mut self, connection: Connection) -> Result<Token, Connection> {
+        let token = self.connections.insert(connection)?;
+        if let Some(connection) = self.connections.get_mut(token) {
+            connection.armed_at = self.timers.inherit(token);
+        }
+        Ok(token)
+    }
+
+    /// A connection is over: its slot is free.
+    pub(crate) fn unseat(&mut self, token: Token) -> Option<Connection> {
+        let connection = self.connections.remove(token)?;
+        self.timers.leave(token, connection.armed_at);
+        Some(connection)
+    }
+
     /// Arms the timer for a connection's deadline, unless an entry fires before it anyway.
     pub(crate) fn arm<I: Io>(&mut self, cx: &mut Context<'_, I, Message>, token: Token) {
         let Some(connection) = self.connections.get_mut(token) else { return };
@@ -402,7 +421,7 @@ impl Node {
         self.write_log(cx, token);
         match socket {
             None if is_inner => {
-                self.connections.remove(token);
+                drop(self.unseat(token));
                 self.inner_closed(cx, token);
             }
             Some(socket) => cx.submit(token, Op::Close(socket)),
@@ -440,7 +459,7 @@ impl Node {
 
     /// A socket is gone: its slot is free.
     pub(crate) fn closed<I: Io>(&mut self, cx: &mut Context<'_, I, Message>, token: Token) {
-        if let Some(connection) = self.connections.remove(token) {
+        if let Some(connection) = self.unseat(token) {
             assert!(connection.is_closing(), "only what was closed is gone");
             if let Some(address) = connection.counted {
                 self.addresses.disconnect(address, cx.now());

@@ -14,7 +14,7 @@ use engine_relay::Relay;
 use engine_rtc::Rtc;
 use engine_workers::Bridge;
 use shards_runtime::{
-    BindOptions, Completion, Context, Io, Op, Service, ShardId, Slab, Socket, Token,
+    BindOptions, Completion, Context, Io, Op, Service, ShardId, Slab, SlotTimers, Socket, Token,
 };
 
 use crate::artifacts::Artifacts;
@@ -72,6 +72,7 @@ pub struct Node {
     /// What is where.
     pub(crate) router: Router<Handler>,
     pub(crate) connections: Slab<Connection>,
+    pub(crate) timers: SlotTimers,
     pub(crate) feeds: Slab<Feed>,
     pub(crate) feed_index: BTreeMap<FeedKey, Token>,
     /// Sources of this shard, by session.
@@ -152,6 +153,7 @@ impl Node {
             me: ShardId(0),
             router: crate::routes::router(),
             connections: Slab::new(connections_max),
+            timers: SlotTimers::default(),
             feeds: Slab::new(limits.mounts_max as usize * 4),
             feed_index: BTreeMap::new(),
             sources: BTreeMap::new(),
@@ -316,7 +318,11 @@ impl<I: Io> Service<I> for Node {
     fn on_timer(&mut self, cx: &mut Context<'_, I, Message>, token: Token) {
         match &mut self.turn {
             Some(turn) if Relay::owns(token) => turn.on_timer(cx, token),
-            _ => self.timer(cx, token),
+            _ => {
+                if let Some(tenant) = self.timers.fired(&self.connections, token, cx.now()) {
+                    self.timer(cx, tenant);
+                }
+            }
         }
     }
 

@@ -29,7 +29,7 @@ impl Node {
         let decoder = ResponseDecoder::new(self.http_limits());
         let state = State::Pull(Box::new(Pull { order, decoder }));
         let connection = Connection::new(address, cx.now(), state);
-        let Ok(token) = self.connections.insert(connection) else {
+        let Ok(token) = self.seat(connection) else {
             let failure = Box::new(PullFailure::Refused);
             let failed = Message::PullFailed { mount, order: number, failure };
             cx.send_surely(cx.control(), failed);
@@ -69,7 +69,7 @@ impl Node {
                 let failure = PullFailure::Unreachable(error.to_string());
                 self.tell_pull_failed(cx, token, failure);
                 self.change_state(cx, token, State::Closing);
-                self.connections.remove(token);
+                drop(self.unseat(token));
             }
             // It was given up while connecting.
             (Ok(socket), _) => {
@@ -77,7 +77,7 @@ impl Node {
                 cx.submit(token, Op::Close(socket));
             }
             (Err(_), _) => {
-                self.connections.remove(token);
+                drop(self.unseat(token));
             }
         }
     }

@@ -224,8 +224,10 @@ impl Node {
         };
         let mut connection = Connection::new(peer, cx.now(), State::Answering);
         connection.is_inner = true;
-        let token = self.connections.insert(connection).ok();
-        feeder.source = token;
+        let token = self.seat(connection).ok();
+        if let Some(feeder) = self.feeders.by_tap.get_mut(&tap) {
+            feeder.source = token;
+        }
         match token {
             Some(token) => self.claim(cx, token, offer),
             None => self.end_publisher(cx, tap),

@@ -116,6 +116,7 @@ impl Inspector {
             ("listeners in haste", census.hasty, 2 * census.connections + 64),
             ("phases due", census.due, census.feeds * 1_000 + 64),
             ("feeds", census.feeds, mounts * 64),
+            ("timer entries", shard.timers_count(), 4 * shard.service().slots_count() + 16),
             ("messages waiting", shard.messages_waiting(), MESSAGES_WAITING_MAX),
         ];
         for (what, count, bound) in bounds {

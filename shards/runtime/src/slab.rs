@@ -95,6 +95,12 @@ impl<T> Slab<T> {
         self.slots_count - self.free.len()
     }
 
+    /// How many slots there are: the most values that it ever held at a time.
+    #[must_use]
+    pub fn slots_count(&self) -> usize {
+        self.slots_count
+    }
+
     /// Whether it holds none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
