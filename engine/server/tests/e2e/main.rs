@@ -44,6 +44,7 @@ mod recordings;
 mod refusals;
 mod routes;
 mod rtc;
+mod rtc_network;
 mod signalling;
 mod slow;
 mod sources;

@@ -10,9 +10,9 @@ use std::time::Duration;
 use crate::harness::{Folder, Peer, Server, Setup, free_port, have, peer, run_to_end, wait_for};
 use crate::turn::page_server;
 
-const TOKEN: &str = "a-token-of-the-test";
+pub(crate) const TOKEN: &str = "a-token-of-the-test";
 const SECRET: &str = "a-turn-secret";
-const PAGE: &str = include_str!("rtc/page.html");
+pub(crate) const PAGE: &str = include_str!("rtc/page.html");
 
 /// An address of this machine that browsers gather candidates for; loopback is none.
 pub(crate) fn own_address() -> IpAddr {
@@ -100,13 +100,20 @@ impl Pages {
     }
 
     /// Pictures and sound that a page counts now, and how it is connected.
-    fn counts(&self, name: &str) -> (u64, u64, String) {
+    pub(crate) fn counts(&self, name: &str) -> (u64, u64, String) {
         let said = self.said(name);
         let last = said.iter().rfind(|text| text.starts_with("frames"));
         let mut words = last.map_or("", |text| text.as_str()).split(' ').skip(1);
         let mut number = || words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
         let (frames, sound) = (number(), number());
         (frames, sound, words.next().unwrap_or_default().to_owned())
+    }
+
+    /// By which transport a page is connected.
+    pub(crate) fn transport(&self, name: &str) -> String {
+        let said = self.said(name);
+        let last = said.iter().rfind(|text| text.starts_with("frames"));
+        last.and_then(|text| text.split(' ').nth(4)).unwrap_or_default().to_owned()
     }
 
     pub(crate) fn has_said(&self, name: &str, text: &str) -> bool {
@@ -237,8 +244,33 @@ fn a_viewer_is_sent_the_layer_that_it_asks_for() {
     }
 }
 
+#[test]
+fn where_no_udp_passes_pages_come_by_tcp() {
+    if !have(&["chromium"]) {
+        return;
+    }
+    let (server, _) = start();
+    let mut pages = Pages::new(&server);
+    pages.open("publisher", &format!("mode=publish&stream=stage&token={TOKEN}&tcp=1"));
+    wait_for("the page publishes", || pages.counts("publisher").0 > 25);
+    for (name, how) in [("by-tcp", "&tcp=1"), ("by-udp", "")] {
+        pages.open(name, &format!("mode=watch&stream=stage{how}"));
+    }
+    for name in ["by-tcp", "by-udp"] {
+        wait_for("it sees and hears", || {
+            let (frames, sound, _) = pages.counts(name);
+            frames >= 50 && sound > 50
+        });
+    }
+    let transports = ["publisher", "by-tcp", "by-udp"].map(|name| pages.transport(name));
+    assert_eq!(transports, ["tcp", "tcp", "udp"]);
+    assert_eq!(server.metric("skywave_rtc_connections"), Some(2.0));
+    drop(pages);
+    wait_for("none is left behind", || server.metric("skywave_rtc_connections") == Some(0.0));
+}
+
 /// Where Python finds aiortc, as a setting for `env`; `None` where it cannot be had.
-fn aiortc() -> Option<String> {
+pub(crate) fn aiortc() -> Option<String> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("aiortc-1.16");
     let setting = format!("PYTHONPATH={}", folder.display());
     let has_it = || {
