@@ -112,7 +112,8 @@ keys! {
             check(|stream| stream.events_room.as_deref().map_or(Ok(()), crate::symple::room_name));
 
         /// Parts of the picture in which motion counts, each `"X Y WIDTH HEIGHT"` in hundredths of
-        /// the picture. Empty: all of it. Only for streams of `workers.sources`.
+        /// the picture. Empty: all of it. For streams of `workers.sources`, and for those that
+        /// are recorded.
         zones: Vec<String> = Vec::new(), own(), example("[\"0 50 100 50\"]"), restart(),
             check(|stream| stream.zones.iter().try_for_each(|it| zone(it).map(drop)));
 

@@ -49,6 +49,12 @@ keys! {
         /// Whether voice is listened for in the sound of sources.
         voice: bool = false, restart();
 
+        /// Whether motion is looked for in what browsers publish, while it is recorded.
+        record_motion: bool = false, restart();
+
+        /// Whether voice is listened for in what browsers publish, while it is recorded.
+        record_voice: bool = false, restart();
+
         /// How much of the picture has to change to be motion, in thousandths of full brightness on
         /// average.
         motion_threshold: u32 = 80, within(1, 1_000), restart();

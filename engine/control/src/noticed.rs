@@ -70,8 +70,12 @@ impl Control {
             "bytes": catalog.totals(None).size_bytes,
         });
         let noticed = &self.recordings.noticed;
-        let looks = runs && workers.motion && first.is_some();
-        let listens = runs && workers.voice && first.is_some();
+        let records = workers.record && folder.is_some();
+        let is_on = |of_sources: bool, of_recorded: bool| {
+            runs && (of_sources && first.is_some() || of_recorded && records)
+        };
+        let looks = is_on(workers.motion, workers.record_motion);
+        let listens = is_on(workers.voice, workers.record_voice);
         let clips = catalog.totals(Some(RecordingKind::Clip));
         let url = |kind| {
             let newest = catalog.newest(kind);
@@ -80,7 +84,7 @@ impl Control {
         let intelligence = json!({
             "ready": looks || listens,
             "vision": {
-                "enabled": workers.motion,
+                "enabled": workers.motion || workers.record_motion,
                 "active": looks,
                 "snapshotsEnabled": looks && workers.snapshots && folder.is_some(),
                 "clipsEnabled": looks && workers.clips && folder.is_some(),
@@ -96,7 +100,7 @@ impl Control {
                 "lastClipUrl": url(RecordingKind::Clip),
             },
             "speech": {
-                "enabled": workers.voice,
+                "enabled": workers.voice || workers.record_voice,
                 "active": listens,
                 "detectorEmitted": noticed.speech_count,
                 "vadActive": noticed.is_voice_active,

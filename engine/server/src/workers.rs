@@ -79,6 +79,21 @@ pub fn bridges(config: &Config, shards_count: usize, desks: Vec<Desk>) -> Vec<Op
         audio: Default::default(),
         analysis: analysis(name),
     };
+    // What a stream's own worker looks at is not looked at again where it is recorded.
+    let of_recorded = |name: &str| {
+        let is_source = workers.named_sources().any(|(source, _)| source == name);
+        let has_motion = workers.record_motion && !(is_source && workers.motion);
+        let has_voice = workers.record_voice && !(is_source && workers.voice);
+        Analysis {
+            motion: has_motion.then(|| motion(config, name)),
+            voice: has_voice.then(Voice::default),
+            snapshots: analysis(name).snapshots.filter(|_| has_motion),
+            clips: None,
+        }
+    };
+    let named = workers.named_sources().map(|(name, _)| name);
+    let named = named.chain(config.streams.iter().map(|stream| stream.name.as_str()));
+    let analyses = named.map(|name| (name.to_owned(), of_recorded(name))).collect();
     let folder = workers.record_dir.as_ref().filter(|_| workers.record);
     let recording = folder.map(|folder| Recorded {
         job: RecordJob {
@@ -89,8 +104,9 @@ pub fn bridges(config: &Config, shards_count: usize, desks: Vec<Desk>) -> Vec<Op
             keep_for_ms: workers.record_keep_s * 1000,
             keep_bytes: workers.record_keep_bytes,
             fragment_ms: 1_000,
-            analysis: Analysis::default(),
+            analysis: of_recorded(""),
         },
+        analyses,
         only: workers.record_streams.clone(),
     });
     let bridge = |(index, desk): (usize, Desk)| {

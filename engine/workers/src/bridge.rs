@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use engine_rtc::{Letter, LocalWord, Rtc, SessionId, Taker, TapId};
-use media_link::{Ending, Event, Job, Message, RecordJob, StreamJob};
+use media_link::{Analysis, Ending, Event, Job, Message, RecordJob, StreamJob};
 use shards_runtime::{Completion, Context, Io, Token};
 
 use crate::desk::{Desk, Stats, Word, WorkerId};
@@ -44,8 +44,18 @@ pub struct Plan {
 pub struct Recorded {
     /// How.
     pub job: RecordJob,
+    /// What is to be found in streams of which something else is wanted than the job says.
+    pub analyses: BTreeMap<String, Analysis>,
     /// Only these, where there are any.
     pub only: Vec<String>,
+}
+
+impl Recorded {
+    /// The job for a stream.
+    fn job_of(&self, name: &str) -> RecordJob {
+        let analysis = self.analyses.get(name).unwrap_or(&self.job.analysis).clone();
+        RecordJob { name: name.into(), analysis, ..self.job.clone() }
+    }
 }
 
 /// Something that a worker told, for logs and whoever listens.
@@ -185,7 +195,7 @@ impl Bridge {
         let live: Vec<_> = rtc.live_streams().filter(|name| is_wanted(name)).cloned().collect();
         for name in live {
             if !self.taps.values().any(|taped| *taped.name == *name) {
-                let job = RecordJob { name: name.to_string(), ..recorded.job.clone() };
+                let job = recorded.job_of(&name);
                 let tap = rtc.tap(cx, Taker::Workers, &name);
                 self.taps.insert(tap, Taped::new(name, job));
             }

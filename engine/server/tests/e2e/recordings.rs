@@ -50,7 +50,8 @@ fn recordings_are_listed_played_while_they_grow_and_removed_by_who_may() {
     let flags = ["--rtc", &rtc, "--stream", &format!("film={}", film.display())];
     let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
     let toml = format!(
-        "[auth]\ntokens = [\"{TOKEN}\"]\n[workers]\nrecord_rotate_s = 6\nrecord_dir = \"{record_dir}\"\n"
+        "[auth]\ntokens = [\"{TOKEN}\"]\n[workers]\nrecord_rotate_s = 6\n\
+         record_motion = true\nmotion_threshold = 1\nrecord_dir = \"{record_dir}\"\n"
     );
     let server = Server::start_with(Setup { toml, flags, port: 0 });
 
@@ -122,6 +123,12 @@ fn recordings_are_listed_played_while_they_grow_and_removed_by_who_may() {
     assert!(list(&server, "").iter().all(|row| row["url"] != *url));
     assert_eq!(ask(&server, "DELETE", &url, &[]).status, 404);
     assert_eq!(list(&server, "?stream=other").len(), 0);
+    // What is recorded is looked at, although its source is not.
+    wait_for("motion in what is recorded", || {
+        let status = ask(&server, "GET", "/api/status", &[]);
+        let status: Value = serde_json::from_slice(&status.body).expect("JSON");
+        status["intelligence"]["vision"]["detectorEmitted"].as_u64() > Some(0)
+    });
     let kept = server.metric("skywave_kept_removed_total{kind=\"recording\"}");
     assert_eq!(kept, Some(1.0));
     drop(server);

@@ -96,6 +96,32 @@ fn a_recording_is_what_came_in_the_container_that_its_codecs_ask_for() {
 }
 
 #[test]
+fn motion_is_found_in_what_is_recorded_and_the_recording_is_whole() {
+    let folder = Folder::new("look");
+    let source = folder.path("source.mkv");
+    make(
+        &source,
+        "-f lavfi -i color=black:size=320x240:rate=25:duration=1 -f lavfi \
+         -i testsrc2=size=320x240:rate=25:duration=2 -filter_complex concat=n=2 -c:v libvpx -g 25 \
+         -b:v 500k",
+    );
+    let out = folder.0.join("out");
+    let more = r#","analysis":{"motion":{"threshold":0.02}}"#;
+    let mut worker = record(&source, &job(&out, more), |_| false);
+    worker.say(Message::Drain);
+    assert_eq!(worker.ending(), Ending::Complete);
+    let scores = worker.events.iter().filter_map(|event| match event {
+        Event::Vision(vision) if vision.source == "cam/1" => Some(vision.data.score),
+        _ => None,
+    });
+    let scores: Vec<f32> = scores.collect();
+    assert!(!scores.is_empty() && scores.iter().all(|score| *score >= 0.02), "{scores:?}");
+    let written = files(&out, "webm");
+    let said = probe(&written[0], "-count_packets -show_entries stream=nb_read_packets");
+    assert_eq!(values(&said, "nb_read_packets").next(), Some("75"), "{said}");
+}
+
+#[test]
 fn files_are_rotated_and_the_oldest_go() {
     let folder = Folder::new("rotate");
     let source = folder.path("source.mkv");
