@@ -20,6 +20,21 @@ keys! {
         sources: Vec<String> = Vec::new(), example("[\"door=rtsp://camera/1\"]"), restart(),
             check(|workers| check_sources(&workers.sources));
 
+        /// Whether pictures of sources are encoded even where browsers understand them as they
+        /// are, so that a keyframe comes when it is asked for and the bitrate follows the viewers.
+        video_encode: bool = false, restart();
+
+        /// Bits each second that encoded pictures begin with. Then they follow the viewers, and of
+        /// these the one in the middle: half of them may have better ways and half worse ones, and
+        /// whoever has a worse one loses pictures without spoiling those of the others.
+        video_bps: u32 = 2_000_000, within(50_000, 200_000_000), restart();
+
+        /// Encoded pictures have no fewer bits each second than this, whatever the viewers take …
+        video_bps_min: u32 = 150_000, within(50_000, 200_000_000), restart();
+
+        /// … and no more than this.
+        video_bps_max: u32 = 4_000_000, within(50_000, 200_000_000), restart();
+
         /// The folder of recordings, clips and snapshots. They are served below `/artifacts/`. Not
         /// set: nothing is kept.
         record_dir: Option<PathBuf> = None, example("\"/var/lib/skywave/recordings\""), restart();

@@ -12,6 +12,7 @@ use shards_runtime::ShardId;
 use crate::answer::Answer;
 use crate::directory::{Claim, Granted, Name, Source};
 use crate::entry::Entry;
+use crate::estimates::Spread;
 use crate::ids::SessionId;
 use crate::layers::LayerWish;
 use crate::stats::End;
@@ -67,7 +68,17 @@ pub enum Letter {
         rid: Option<Rid>,
     },
 
+    /// What the ways to viewers there take.
+    Estimates {
+        /// Of this session.
+        session: SessionId,
+        /// It.
+        spread: Box<Spread>,
+    },
+
     // From the shard of a publisher.
+    /// What do the ways to viewers of this session take?
+    EstimatesWanted(SessionId),
     /// The session's tracks, as they are now.
     Tracks {
         /// Which session.

@@ -33,6 +33,7 @@ mod datagrams;
 mod demux;
 mod directory;
 mod entry;
+mod estimates;
 mod feed;
 mod ids;
 mod layers;

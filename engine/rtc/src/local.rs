@@ -9,11 +9,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use media_rtc::{RtpPacket, TrackId, TrackInfo};
-use shards_runtime::{Context, Io, Token};
+use shards_runtime::{Context, Io, ShardId, Token};
+use smallvec::SmallVec;
 
 use crate::backlog::Subscriber;
 use crate::directory::{Claim, Granted, Name, Who};
 use crate::entry::Publishing;
+use crate::estimates::Spreads;
 use crate::feed::Feed;
 use crate::ids::SessionId;
 use crate::letter::{Batch, Letter};
@@ -76,6 +78,8 @@ struct Local {
     name: Name,
     tracks: Arc<[TrackInfo]>,
     publishing: Publishing,
+    /// What the ways to viewers on other shards take.
+    spreads: Spreads,
 }
 
 #[derive(Debug)]
@@ -114,6 +118,16 @@ impl Locals {
         self.publishers.values().map(|local| (&local.name, local.tracks.len()))
     }
 
+    /// The other shards with viewers of a publisher, and what these said of their ways.
+    pub(crate) fn spreads_of(
+        &mut self,
+        session: SessionId,
+    ) -> Option<(SmallVec<[ShardId; 16]>, &mut Spreads)> {
+        let local = self.publishers.get_mut(&session)?;
+        let shards = local.publishing.subscribers.iter().map(|subscriber| subscriber.shard);
+        Some((shards.collect(), &mut local.spreads))
+    }
+
     /// Says something to whoever took a tap, or whose publisher it is.
     fn say(&mut self, taker: Taker, word: LocalWord) {
         let words = &mut self.words[taker as usize];
@@ -145,7 +159,8 @@ impl Rtc {
         let tracks: Arc<[TrackInfo]> = tracks.into();
         self.keep_own(cx, session, tracks.clone());
         let publishing = Publishing::default();
-        let local = Local { taker, name: name.clone(), tracks, publishing };
+        let spreads = Spreads::default();
+        let local = Local { taker, name: name.clone(), tracks, publishing, spreads };
         self.locals.publishers.insert(session, local);
         let home = self.home_of(&name);
         let claim = Claim { name, session, takes_over, who: None };
@@ -283,7 +298,7 @@ impl Rtc {
     /// A shard watches a local publisher; it is answered with the tracks.
     pub(crate) fn local_subscribed(
         &mut self,
-        from: shards_runtime::ShardId,
+        from: ShardId,
         session: SessionId,
     ) -> Option<Arc<[TrackInfo]>> {
         let me = self.me;
@@ -295,7 +310,7 @@ impl Rtc {
         Some(local.tracks.clone())
     }
 
-    pub(crate) fn local_unsubscribed(&mut self, from: shards_runtime::ShardId, session: SessionId) {
+    pub(crate) fn local_unsubscribed(&mut self, from: ShardId, session: SessionId) {
         if let Some(local) = self.locals.publishers.get_mut(&session) {
             local.publishing.subscribers.retain(|subscriber| subscriber.shard != from);
         }

@@ -259,6 +259,8 @@ impl Rtc {
             Letter::KeyframeWanted { session, track, rid } => {
                 self.keyframe_wanted(cx.now(), session, track, rid);
             }
+            Letter::EstimatesWanted(session) => self.estimates_wanted(cx, from, session),
+            Letter::Estimates { session, spread } => self.estimates(from, session, *spread),
             Letter::Manage(manage) => self.managed_here(cx, *manage),
             Letter::Managed { ask, answer } => self.asks.managed(ask, *answer),
             Letter::End(session, end) => self.end_wherever(cx, session, end),

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use anyhow::Context;
 use engine_config::Config;
 use engine_workers::{Bridge, Desk, Plan, Recorded, Supervisor, SupervisorSettings};
-use media_link::{Analysis, Clips, Motion, RecordJob, Snapshots, StreamJob, Voice, Zone};
+use media_link::{
+    Analysis, Clips, Motion, RecordJob, Snapshots, StreamJob, VideoEncoding, Voice, Zone,
+};
 
 /// Starts the supervisor where there is work, with a desk for each shard.
 ///
@@ -75,7 +77,7 @@ pub fn bridges(config: &Config, shards_count: usize, desks: Vec<Desk>) -> Vec<Op
         name: name.to_owned(),
         source: source.to_owned(),
         repeat: true,
-        video: Default::default(),
+        video: video(config),
         audio: Default::default(),
         analysis: analysis(name),
     };
@@ -118,6 +120,20 @@ pub fn bridges(config: &Config, shards_count: usize, desks: Vec<Desk>) -> Vec<Op
     // Without work no shard has one.
     bridges.resize_with(shards_count, || None);
     bridges
+}
+
+/// How pictures are encoded, where they are.
+fn video(config: &Config) -> VideoEncoding {
+    let workers = &config.workers;
+    let most = workers.video_bps_max;
+    let least = workers.video_bps_min.min(most);
+    VideoEncoding {
+        always: workers.video_encode,
+        bits_per_second: workers.video_bps.clamp(least, most),
+        bits_per_second_min: least,
+        bits_per_second_max: most,
+        ..VideoEncoding::default()
+    }
 }
 
 /// How motion is looked for in a stream.

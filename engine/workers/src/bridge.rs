@@ -188,6 +188,10 @@ impl Bridge {
             if let Some(session) = ingest.publish_again(cx, rtc) {
                 self.by_session.insert(session, *worker);
             }
+            if let Some(wish) = ingest.bitrate_wish(cx, rtc) {
+                // A worker that takes nothing now is told with the next change.
+                self.desk.say(*worker, wish).ok();
+            }
         }
         let Some(recorded) = &self.plan.recording else { return };
         let is_wanted =

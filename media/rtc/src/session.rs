@@ -367,6 +367,11 @@ impl Session {
         self.is_dirty = self.rtc.is_some();
     }
 
+    /// How much the way to the far end takes, bits each second, once it was found out.
+    pub fn estimate_bps(&self) -> Option<u64> {
+        self.estimate_bps
+    }
+
     /// Whether it is over. [`poll`](Self::poll) to none, then drop it.
     pub fn is_closed(&self) -> bool {
         self.close.is_some()

@@ -83,6 +83,38 @@ fn what_does_not_fit_is_encoded_and_a_keyframe_comes_when_it_is_asked_for() {
 }
 
 #[test]
+fn encoded_pictures_have_the_bitrate_that_is_asked_for_within_its_bounds() {
+    let folder = Folder::new("bitrate");
+    let file = folder.path("film.mkv");
+    // Nothing but noise: an encoder has to leave out what it has no bits for.
+    make(
+        &file,
+        "-f lavfi -i nullsrc=size=320x240:rate=25:duration=2 -vf noise=alls=60:allf=t -c:v ffv1",
+    );
+    let bounds =
+        r#"{"bits_per_second":3000000,"bits_per_second_min":200000,"bits_per_second_max":4000000}"#;
+    let mut worker = Worker::start(&stream(&file, &format!(r#","video":{bounds}"#)));
+    // Bits each second of the pictures of some seconds, after the encoder has come to rest.
+    let measure = |worker: &mut Worker| {
+        let mut next = || worker.packet().expect("it repeats").payload.len() as u64;
+        (0..25).for_each(|_| {
+            next();
+        });
+        (0..50).map(|_| next()).sum::<u64>() * 8 * 25 / 50
+    };
+    let first = measure(&mut worker);
+    assert!((1_500_000..5_000_000).contains(&first), "{first} for 3,000,000");
+    for (asked, expected) in [(400_000, 400_000), (1, 200_000), (90_000_000, 4_000_000)] {
+        worker.say(Message::BitrateWanted { track: 0, bits_per_second: asked });
+        let got = measure(&mut worker);
+        let is_about = expected * 5 / 10..expected * 16 / 10;
+        assert!(is_about.contains(&got), "{got} for {expected}");
+    }
+    worker.say(Message::Drain);
+    assert_eq!(worker.ending(), Ending::Complete);
+}
+
+#[test]
 fn a_file_that_does_not_repeat_ends_and_one_that_is_not_there_is_lost() {
     let folder = Folder::new("once");
     let file = folder.path("film.webm");
