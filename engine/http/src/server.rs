@@ -435,6 +435,15 @@ fn gather(http: &mut Http, buffers: &SendBuffers) -> Gather {
         gather.push(Piece::Buffer(buffers.fill(text)));
         return gather;
     }
+    if output.is_text_first() {
+        let (text, blocks) = output.swap_text_and_pieces(buffers.take());
+        let mut gather = Gather::new();
+        if !text.is_empty() {
+            gather.push(Piece::Buffer(buffers.fill(text)));
+        }
+        blocks.for_each(|block| gather.push(Piece::from(block)));
+        return gather;
+    }
     let (text, parts) = output.take_parts();
     let text = Rc::new(Bytes::from(text));
     let piece = |part| match part {

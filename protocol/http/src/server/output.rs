@@ -89,6 +89,27 @@ impl<P> Output<P> {
         mem::replace(&mut self.text, empty)
     }
 
+    /// Whether all text stands before all pieces, as where a file is answered.
+    #[must_use]
+    pub fn is_text_first(&self) -> bool {
+        self.pieces.first().is_none_or(|(before, _)| *before == self.text.len())
+    }
+
+    /// Takes the text out, and the pieces behind it; the next is written into this buffer.
+    ///
+    /// # Panics
+    /// Where text stands behind a piece.
+    pub fn swap_text_and_pieces(
+        &mut self,
+        empty: Vec<u8>,
+    ) -> (Vec<u8>, impl ExactSizeIterator<Item = P> + '_) {
+        assert!(self.is_text_first(), "a send of any other order is taken by its parts");
+        debug_assert!(empty.is_empty());
+        self.pieces_bytes = 0;
+        let text = mem::replace(&mut self.text, empty);
+        (text, self.pieces.drain(..).map(|(_, piece)| piece))
+    }
+
     /// Takes everything out: the text, and the parts in order.
     pub fn take_parts(&mut self) -> (Vec<u8>, Vec<Part<P>>) {
         let text = mem::take(&mut self.text);
