@@ -51,8 +51,6 @@ pub(crate) struct Connection {
     /// Before that close, wait a moment for the far end to close first: it is still sending, and
     /// closing on unread bytes would reset the connection under our answer.
     pub(crate) lingers: bool,
-    /// The body of the request that is being answered has been read to its end.
-    pub(crate) has_whole_body: bool,
     /// When the earliest timer entry that is armed fires.
     pub(crate) armed_at: Option<Instant>,
     /// When something must have happened; what, depends on the state.
@@ -78,6 +76,8 @@ pub(crate) struct KeepAlive {
     pub(crate) is_wanted: bool,
     /// The answer that is being sent allows it.
     pub(crate) is_granted: bool,
+    /// The body of the request that is being answered has been read to its end.
+    pub(crate) has_whole_body: bool,
     /// Requests so far.
     pub(crate) requests_count: u32,
 }
@@ -197,7 +197,6 @@ impl Connection {
             keep_alive: KeepAlive::default(),
             close_after_output: false,
             lingers: false,
-            has_whole_body: false,
             armed_at: None,
             deadline: None,
             since: now,

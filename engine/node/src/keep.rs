@@ -69,7 +69,7 @@ impl Node {
         let Some(connection) = self.connections.get_mut(token) else { return };
         (connection.keep_alive.is_wanted, connection.keep_alive.is_granted) = (false, false);
         (connection.since, connection.bytes_sent) = (cx.now(), 0);
-        connection.has_whole_body = false;
+        connection.keep_alive.has_whole_body = false;
         connection.deadline = Some(cx.now() + idle);
         connection.state = State::Head(Box::new(Head { decoder, expects_proxy_header: false }));
         let has_input = !connection.input.is_empty();

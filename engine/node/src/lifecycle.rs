@@ -57,7 +57,7 @@ impl Node {
         let is_crowd = !is_proxy && !self.addresses.connect(peer.ip(), now);
         connection.counted = (!is_proxy && !is_crowd).then_some(peer.ip());
         connection.deadline = Some(now + header_timeout);
-        let Ok(token) = self.seat(connection) else {
+        let Some(token) = self.seat(connection) else {
             // No slot: this can only be when the table of connections is smaller than the
             // machine's table of sockets.
             self.counters.connections_refused += 1;
@@ -262,7 +262,7 @@ impl Node {
         connection.deadline = Some(cx.now() + ANSWER_TIMEOUT);
         connection.close_after_output = true;
         (connection.keep_alive.is_wanted, connection.keep_alive.is_granted) = (false, false);
-        let may_send = !connection.has_whole_body && sends_a_body(&connection.record);
+        let may_send = !connection.keep_alive.has_whole_body && sends_a_body(&connection.record);
         connection.lingers = connection.receiving && may_send;
         if let Some(record) = &mut connection.record {
             record.status = status;
@@ -317,16 +317,13 @@ impl Node {
         }
     }
 
-    /// Gives a connection a slot, and what the timer has for that.
-    ///
-    /// # Errors
-    /// There is none left.
-    pub(crate) fn seat(&mut self, connection: Connection) -> Result<Token, Connection> {
-        let token = self.connections.insert(connection)?;
+    /// Gives a connection a slot, and what the timer has for that. `None`: there is none left.
+    pub(crate) fn seat(&mut self, connection: Connection) -> Option<Token> {
+        let token = self.connections.insert(connection).ok()?;
         if let Some(connection) = self.connections.get_mut(token) {
             connection.armed_at = self.timers.inherit(token);
         }
-        Ok(token)
+        Some(token)
     }
 
     /// A connection is over: its slot is free.

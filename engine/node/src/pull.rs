@@ -29,7 +29,7 @@ impl Node {
         let decoder = ResponseDecoder::new(self.http_limits());
         let state = State::Pull(Box::new(Pull { order, decoder }));
         let connection = Connection::new(address, cx.now(), state);
-        let Ok(token) = self.seat(connection) else {
+        let Some(token) = self.seat(connection) else {
             let failure = Box::new(PullFailure::Refused);
             let failed = Message::PullFailed { mount, order: number, failure };
             cx.send_surely(cx.control(), failed);

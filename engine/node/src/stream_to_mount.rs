@@ -224,7 +224,7 @@ impl Node {
         };
         let mut connection = Connection::new(peer, cx.now(), State::Answering);
         connection.is_inner = true;
-        let token = self.seat(connection).ok();
+        let token = self.seat(connection);
         if let Some(feeder) = self.feeders.by_tap.get_mut(&tap) {
             feeder.source = token;
         }

@@ -306,7 +306,7 @@ impl Node {
                 }
                 Ok(Step::End { used }) => {
                     input.drain(..used);
-                    connection.has_whole_body = true;
+                    connection.keep_alive.has_whole_body = true;
                     let state = std::mem::replace(&mut connection.state, State::Answering);
                     let State::Body(body) = state else { unreachable!("matched above") };
                     return self.dispatch(cx, token, body.handler, body.request);

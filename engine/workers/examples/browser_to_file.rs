@@ -101,7 +101,10 @@ impl Recording {
         loop {
             match self.worker.hear()? {
                 Message::Event { event, .. } => println!("{}", serde_json::to_string(&event)?),
-                Message::End(ending) => return Ok(println!("{ending}")),
+                Message::End(ending) => {
+                    println!("{ending}");
+                    return Ok(());
+                }
                 _ => {}
             }
         }

@@ -181,11 +181,6 @@ impl Shelf {
         (is_old || is_much || self.kept.len() > count_max).then_some(at)
     }
 
-    /// A path in the directory.
-    pub fn path(&self, name: &str) -> PathBuf {
-        self.directory.join(name)
-    }
-
     fn index_of(&self, name: &str) -> PathBuf {
         self.directory.join(format!("{name}.json"))
     }
@@ -265,9 +260,13 @@ mod tests {
 
     const ALL: Keep = Keep { for_ms: 0, bytes: 0, count_max: usize::MAX };
 
+    fn path_of(shelf: &Shelf, name: &str) -> PathBuf {
+        shelf.directory.join(name)
+    }
+
     /// Puts a closed file of 100 bytes there that ended so long ago.
     fn put(shelf: &mut Shelf, name: &str, ago_ms: u64) {
-        fs::write(shelf.path(name), [0; 100]).expect("a file");
+        fs::write(path_of(shelf, name), [0; 100]).expect("a file");
         let recording = Recording {
             name: name.into(),
             stream: shelf.stream().into(),
@@ -303,10 +302,10 @@ mod tests {
             assert_eq!(names(&shelf.tidy(None)), expected, "{keep:?}");
             assert!(shelf.tidy(None).is_empty());
             for (name, _) in ages {
-                let is_there = shelf.path(name).exists() && shelf.index_of(name).exists();
+                let is_there = path_of(&shelf, name).exists() && shelf.index_of(name).exists();
                 assert_eq!(is_there, !expected.contains(&name), "{name}");
             }
-            assert!(shelf.path("a-other-1").exists(), "another stream's");
+            assert!(path_of(&shelf, "a-other-1").exists(), "another stream's");
         }
     }
 
@@ -317,12 +316,12 @@ mod tests {
         for (name, ago_ms) in [("a-1", 4_000), ("a-2", 3_000), ("a-3", 2_000)] {
             put(&mut shelf, name, ago_ms);
         }
-        fs::remove_file(shelf.path("a-2")).expect("removed");
+        fs::remove_file(path_of(&shelf, "a-2")).expect("removed");
         fs::remove_file(shelf.index_of("a-2")).expect("removed");
         assert!(shelf.tidy(None).is_empty(), "two of 100 bytes are left");
         put(&mut shelf, "a-4", 1_000);
         assert!(shelf.tidy(Some("a-1")).iter().all(|it| it.name == "a-3"), "a-1 is written");
-        assert!(shelf.path("a-1").exists());
+        assert!(path_of(&shelf, "a-1").exists());
     }
 
     #[test]
