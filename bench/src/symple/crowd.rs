@@ -100,9 +100,9 @@ impl Crowd {
         Ok(())
     }
 
-    /// Speaks at the rate for so long, and waits for the last delivery. It never sleeps meanwhile: to
-    /// wake it would be an interrupt that the server pays for, which a client on another machine does
-    /// not cost.
+    /// Speaks at the rate for so long, and waits for the last delivery. It never sleeps meanwhile:
+    /// to wake it would be an interrupt that the server pays for, which a client on another machine
+    /// does not cost.
     pub(crate) fn talk(&mut self, time: Duration) -> Result<Heard> {
         self.heard = Heard { messages: 0, deliveries: 0, latency_us: histogram()? };
         let gap = Duration::from_nanos(1_000_000_000 / self.options.messages_per_s.max(1));
