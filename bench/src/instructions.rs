@@ -111,7 +111,7 @@ fn requests(count: usize, at_once: usize) {
     let address = SocketAddr::new(World::node_address(0), 80);
     let (acceptor, _) = io.listen(address, BindOptions::default()).expect("a free address");
     let site = serve::site(&serve::Settings::default()).expect("nothing is read");
-    let server = engine_http::Server::new(&site, |_| (), acceptor, None, io.now());
+    let server = engine_http::Server::new(&site, (ShardId(0), 1), |_| (), acceptor, None, io.now());
     let mut shard = Shard::new(io, mesh(2, 1).swap_remove(0), server);
     let mut peer = world.connect(SocketAddr::from(([192, 0, 2, 1], 0)), address);
     let requests = SHORT.repeat(at_once);

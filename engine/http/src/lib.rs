@@ -35,6 +35,12 @@
 //! a body: a [`Topic`] in the shard's state, which [`Everyone`] publishes on all shards. A thread
 //! of the program's reaches them by [`Control`], which also hands out new certificates.
 //!
+//! # WebSockets that know each other
+//!
+//! A [`Handler::WebSocket`] gives a [`Conversation`] for each. What is said to it unasked goes by
+//! its [`Speaker`], which whoever likes keeps in the shard's state; what concerns another shard is
+//! a letter ([`Everyone::send`]), and what has its time the site's [`Timer`].
+//!
 //! The same files are served by who drives connections himself: [`FileAnswers`], [`FileBody`] and
 //! [`Disk`] know nothing of routes.
 //!
@@ -51,10 +57,12 @@ mod disk;
 mod events;
 mod files;
 mod limits;
+mod mail;
 mod orders;
 mod program;
 mod server;
 mod site;
+mod speaker;
 mod talk;
 mod visit;
 mod wire;
@@ -64,11 +72,14 @@ pub use disk::{Disk, Pending, refusal, start_storage};
 pub use events::{AtLimit, Topic, TopicCounters, TopicLimits};
 pub use files::{FileAnswer, FileAnswers, FileBody, Next, name_of};
 pub use limits::{CONNECTIONS_SPARE, Counters, Limits};
+pub use mail::Timer;
 pub use orders::{Control, Everyone, Order};
 pub use program::{Answer, Block, Conversation, Handler, Message, Request, Upload, whole};
 pub use protocol_http::server::{AddressLimits, Route};
 pub use protocol_http::{Method, ServerEvent, Status};
-pub use protocol_ws::Kind;
+pub use protocol_ws::{CloseCode, Ended, Kind, Malformed};
 pub use server::Server;
+pub use shards_runtime::Placement;
 pub use site::{Auth, Serving, Site, tls_of};
+pub use speaker::{Frame, Speaker};
 pub use talk::{Replies, WebSockets};

@@ -16,6 +16,10 @@ pub(crate) const FILES_PER_TICK_MAX: usize = 256;
 /// Bodies that a tick asks for more because they were woken; the others are asked in the next.
 pub(crate) const WOKEN_PER_TICK_MAX: usize = 256;
 
+/// WebSockets that a tick sends to because something was said to them; the rest is sent in the
+/// next.
+pub(crate) const SAID_PER_TICK_MAX: usize = 1_024;
+
 /// Orders of a shard to all that may wait, and messages that may be under way to the others before
 /// it says another.
 pub(crate) const ORDERS_MAX: usize = 256;
@@ -68,6 +72,10 @@ pub struct Counters {
     pub tls_failed: u64,
     /// Connections that became a WebSocket.
     pub websockets: u64,
+    /// Of these, closed because too much waited for a client that does not read.
+    pub websockets_slow: u64,
+    /// Closed because this shard had too many letters to send.
+    pub websockets_overloaded: u64,
     /// Answers that began to stream.
     pub streams: u64,
     /// Orders to all shards that were refused because too many waited.

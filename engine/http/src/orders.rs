@@ -17,11 +17,14 @@ use std::fmt;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use protocol_tls::ServerConfig;
 use shards_ring::Control as Plane;
+use shards_runtime::ShardId;
 
 use crate::limits::ORDERS_MAX;
+use crate::mail::{Letter, Mail};
 
 /// What every shard does with its state.
 type Task<S> = Arc<dyn Fn(&mut S) + Send + Sync>;
@@ -33,6 +36,8 @@ pub(crate) enum Kind<S> {
     Run(Task<S>),
     /// From now on, for new connections.
     Tls(Arc<ServerConfig>),
+    /// From one shard to another.
+    Letter(Letter<S>),
 }
 
 /// All shards, as a handler on one of them sees them: to be kept in the shard's state.
@@ -42,14 +47,22 @@ pub struct Everyone<S>(Rc<RefCell<Orders<S>>>);
 pub(crate) struct Orders<S> {
     waiting: VecDeque<Task<S>>,
     refused_count: u64,
+    mail: Mail<S>,
 }
 
 /// A running site, as a thread of the program sees it.
 pub struct Control<S>(pub(crate) Plane<Order<S>>);
 
 impl<S> Everyone<S> {
-    pub(crate) fn new() -> Everyone<S> {
-        Everyone(Rc::new(RefCell::new(Orders { waiting: VecDeque::new(), refused_count: 0 })))
+    /// As the shard of this number, of so many, sees them.
+    pub(crate) fn new((me, shards_count): (ShardId, usize), now: Instant) -> Everyone<S> {
+        let mail = Mail { me, shards_count, now, letters: VecDeque::new() };
+        let orders = Orders { waiting: VecDeque::new(), refused_count: 0, mail };
+        Everyone(Rc::new(RefCell::new(orders)))
+    }
+
+    pub(crate) fn with_mail<T>(&self, with: impl FnOnce(&mut Mail<S>) -> T) -> T {
+        with(&mut self.0.borrow_mut().mail)
     }
 
     /// Has every shard run this on its state, this one too: here at the end of the tick, there soon
@@ -85,7 +98,8 @@ impl<S> Control<S> {
     /// # Errors
     /// A shard has taken nothing for ten seconds.
     pub fn run(&mut self, task: impl Fn(&mut S) + Send + Sync + 'static) -> io::Result<()> {
-        self.0.tell(&Order(Kind::Run(Arc::new(task))))
+        let task: Task<S> = Arc::new(task);
+        self.0.tell(|| Order(Kind::Run(Arc::clone(&task))))
     }
 
     /// Gives connections that come from now on these certificates; those that are open keep what
@@ -95,20 +109,11 @@ impl<S> Control<S> {
     /// # Errors
     /// As [`Control::run`].
     pub fn set_tls(&mut self, config: Arc<ServerConfig>) -> io::Result<()> {
-        self.0.tell(&Order(Kind::Tls(config)))
+        self.0.tell(|| Order(Kind::Tls(Arc::clone(&config))))
     }
 }
 
 // None of these is derived: that would ask the same of `S`.
-impl<S> Clone for Order<S> {
-    fn clone(&self) -> Order<S> {
-        Order(match &self.0 {
-            Kind::Run(task) => Kind::Run(Arc::clone(task)),
-            Kind::Tls(config) => Kind::Tls(Arc::clone(config)),
-        })
-    }
-}
-
 impl<S> Clone for Everyone<S> {
     fn clone(&self) -> Everyone<S> {
         Everyone(Rc::clone(&self.0))
@@ -119,6 +124,7 @@ impl<S> fmt::Debug for Order<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
             Kind::Run(_) => "Run",
+            Kind::Letter(_) => "Letter",
             Kind::Tls(_) => "Tls",
         })
     }

@@ -9,10 +9,11 @@ use std::rc::Rc;
 use bytes::Bytes;
 use protocol_http::server::{Connection, Parameters, Response};
 use protocol_http::{RequestHead, Status};
-use protocol_ws::Kind;
+use protocol_ws::{Ended, Kind};
 use shards_runtime::Piece;
 
 use crate::body::Streamed;
+use crate::speaker::Speaker;
 use crate::talk::Replies;
 
 /// A connection's machine, with what the driver sends besides text.
@@ -64,10 +65,21 @@ pub trait Upload<S> {
     fn end(self: Box<Self>, state: &mut S, answer: Answer<'_>);
 }
 
-/// One end of a WebSocket. A function of these arguments is one.
+/// One end of a WebSocket. A function of the arguments of `message` is one.
 pub trait Conversation<S> {
+    /// It is open. Who has something to say unasked keeps the speaker.
+    fn begin(&mut self, state: &mut S, speaker: Speaker) {
+        let _ = (state, speaker);
+    }
+
     /// A whole message came in. What is said goes out in this order.
     fn message(&mut self, state: &mut S, message: Message<'_>, replies: &mut Replies<'_>);
+
+    /// It is over, and why; `None`: the connection broke. Told once of each that began. Its speaker
+    /// is still heard where the client is only refused.
+    fn end(&mut self, state: &mut S, why: Option<Ended>) {
+        let _ = (state, why);
+    }
 }
 
 /// A message of a WebSocket.

@@ -23,8 +23,10 @@ use shards_storage::{FileEvent, RootId};
 
 use crate::disk::Disk;
 use crate::limits::{
-    CONNECTIONS_SPARE, Counters, FILES_PER_TICK_MAX, ORDERS_MAX, WOKEN_PER_TICK_MAX,
+    CONNECTIONS_SPARE, Counters, FILES_PER_TICK_MAX, ORDERS_MAX, SAID_PER_TICK_MAX,
+    WOKEN_PER_TICK_MAX,
 };
+use crate::mail::{LETTERS_MAX, Timer};
 use crate::orders::{Everyone, Kind, Order};
 use crate::program::Http;
 use crate::site::Site;
@@ -49,6 +51,9 @@ pub struct Server<S> {
     buffers: SendBuffers,
     desk: Desk<S>,
     everyone: Everyone<S>,
+    /// WebSockets that have something to send.
+    to_say: VecDeque<Token>,
+    timer: Option<Timer<S>>,
     /// The storage thread had more to say than one tick takes.
     has_more_files: bool,
     tls: Option<Arc<ServerConfig>>,
@@ -77,16 +82,18 @@ struct Slot<S> {
 const _: () = assert!(size_of::<Slot<()>>() <= 400, "an idle connection is small");
 
 impl<S> Server<S> {
-    /// A server for what this listening socket accepts, with the state that `state` makes.
+    /// A server for what this listening socket accepts, with the state that `state` makes. It is
+    /// the shard of this number, of so many.
     pub fn new(
         site: &Site<S>,
+        place: (ShardId, usize),
         state: impl FnOnce(&Everyone<S>) -> S,
         acceptor: Socket,
         disk: Option<(Disk, RootId)>,
         started: Instant,
     ) -> Server<S> {
         let limits = &site.limits;
-        let everyone = Everyone::new();
+        let everyone = Everyone::new(place, started);
         Server {
             acceptor,
             // Each socket needs a token until it has closed, also one beyond the limits; how many
@@ -99,6 +106,8 @@ impl<S> Server<S> {
             buffers: SendBuffers::new(),
             desk: Desk::new(site, state(&everyone), disk),
             everyone,
+            to_say: VecDeque::new(),
+            timer: site.timer,
             has_more_files: false,
             tls: site.tls.clone(),
             handshakes_per_tick_max: limits.handshakes_per_tick_max,
@@ -223,7 +232,13 @@ impl<S> Server<S> {
             self.desk.go_on(present, visit, http, &mut self.http);
         }
         if let Some(talk) = &mut visit.talk {
-            talk.work((&mut self.desk.state, cx.now()), http, &mut self.http, &mut input);
+            let letters = cx.waiting_count() + self.everyone.with_mail(|mail| mail.letters.len());
+            if letters > LETTERS_MAX && talk.overload(cx.now()) {
+                self.desk.counters.websockets_overloaded += 1;
+            }
+            if talk.work((&mut self.desk.state, cx.now()), http, &mut self.http, &mut input) {
+                self.to_say.push_back(token);
+            }
         }
         http.keep(input);
         self.settle(cx, token);
@@ -340,8 +355,44 @@ impl<S> Server<S> {
         }
     }
 
+    /// Letters that were written in this tick leave; those to this shard are opened.
+    fn send_letters<I: Io>(&mut self, cx: &mut Cx<'_, I, S>) {
+        while let Some((to, letter)) = self.everyone.with_mail(|mail| mail.letters.pop_front()) {
+            if to == cx.me() {
+                letter(&mut self.desk.state);
+            } else {
+                cx.send_surely(to, Order(Kind::Letter(letter)));
+            }
+        }
+    }
+
+    /// Gives WebSockets what was said to them, and sends it, to each all of it at once.
+    fn say<I: Io>(&mut self, cx: &mut Cx<'_, I, S>) {
+        let now = cx.now();
+        while let Some((token, word)) = self.desk.said.next() {
+            let Some(slot) = self.slots.get_mut(token) else { continue };
+            if slot.visit.talk.as_mut().is_some_and(|talk| talk.take(word, now)) {
+                self.to_say.push_back(token);
+            }
+        }
+        if !self.to_say.is_empty() {
+            self.http.set_time(cx.wall_clock().as_secs());
+        }
+        for _ in 0..SAID_PER_TICK_MAX {
+            let Some(token) = self.to_say.pop_front() else { return };
+            if let Some(talk) = self.slots.get_mut(token).and_then(|it| it.visit.talk.as_mut()) {
+                talk.leave_queue();
+                self.work(cx, token, &mut []);
+            }
+        }
+    }
+
     fn closed(&mut self, token: Token, now: Instant) {
-        let Some(slot) = self.slots.remove(token) else { return };
+        let Some(mut slot) = self.slots.remove(token) else { return };
+        if let Some(talk) = &mut slot.visit.talk {
+            talk.end(&mut self.desk.state);
+            self.desk.counters.websockets_slow += u64::from(talk.was_slow());
+        }
         self.timers.leave(token, slot.armed);
         if slot.is_counted {
             self.addresses.disconnect(slot.peer, now);
@@ -358,6 +409,7 @@ impl<I: Io, S> Service<I> for Server<S> {
 
     fn on_completion(&mut self, cx: &mut Cx<'_, I, S>, completion: Completion<I::Buffer>) {
         self.http.set_time(cx.wall_clock().as_secs());
+        self.everyone.with_mail(|mail| mail.now = cx.now());
         match completion {
             Completion::Accepted { socket, peer, .. } => self.accepted(cx, socket, peer.ip()),
             Completion::Received { token, mut buffer } => self.received(cx, token, &mut buffer),
@@ -381,10 +433,12 @@ impl<I: Io, S> Service<I> for Server<S> {
         debug_assert!(self.http.output().is_empty(), "what was written for a connection is sent");
     }
 
-    fn on_message(&mut self, _: &mut Cx<'_, I, S>, _: ShardId, Order(order): Order<S>) {
+    fn on_message(&mut self, cx: &mut Cx<'_, I, S>, _: ShardId, Order(order): Order<S>) {
+        self.everyone.with_mail(|mail| mail.now = cx.now());
         match order {
             Kind::Run(task) => task(&mut self.desk.state),
             Kind::Tls(config) => self.tls = Some(config),
+            Kind::Letter(letter) => letter(&mut self.desk.state),
         }
     }
 
@@ -396,9 +450,17 @@ impl<I: Io, S> Service<I> for Server<S> {
     }
 
     fn on_tick_end(&mut self, cx: &mut Cx<'_, I, S>) {
+        self.everyone.with_mail(|mail| mail.now = cx.now());
         self.take_files(cx);
         self.give_orders(cx);
+        if let Some(Timer { deadline, tick }) = self.timer
+            && deadline(&self.desk.state).is_some_and(|at| at <= cx.now())
+        {
+            tick(&mut self.desk.state);
+        }
         self.serve_woken(cx);
+        self.send_letters(cx);
+        self.say(cx);
         self.handshakes_left = self.handshakes_per_tick_max;
         while self.handshakes_left > 0 {
             let Some(token) = self.handshakes_waiting.pop_front() else { return };
@@ -412,8 +474,14 @@ impl<I: Io, S> Service<I> for Server<S> {
         let is_behind = self.has_more_files
             || !self.handshakes_waiting.is_empty()
             || !self.desk.due.is_empty()
-            || self.everyone.waiting_count() > 0;
-        is_behind.then_some(self.started)
+            || self.everyone.waiting_count() > 0
+            || self.everyone.with_mail(|mail| !mail.letters.is_empty())
+            || !self.desk.said.is_empty()
+            || !self.to_say.is_empty();
+        if is_behind {
+            return Some(self.started);
+        }
+        self.timer.and_then(|timer| (timer.deadline)(&self.desk.state))
     }
 }
 

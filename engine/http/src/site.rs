@@ -12,6 +12,7 @@ use shards_runtime::{Io, Placement, Shards};
 
 use crate::disk::{Disk, start_storage};
 use crate::limits::{CONNECTIONS_SPARE, Limits};
+use crate::mail::Timer;
 use crate::orders::{Control, Everyone};
 use crate::program::{Handler, Request};
 use crate::server::Server;
@@ -33,6 +34,8 @@ pub struct Site<S> {
     pub tls: Option<Arc<ServerConfig>>,
     /// How [`Handler::WebSocket`] speaks.
     pub websockets: WebSockets,
+    /// What each shard does when it is time.
+    pub timer: Option<Timer<S>>,
     /// What bounds each shard.
     pub limits: Limits,
 }
@@ -72,6 +75,7 @@ impl<S> Site<S> {
             root: None,
             tls: None,
             websockets: WebSockets::default(),
+            timer: None,
             limits: Limits::default(),
         }
     }
@@ -93,16 +97,36 @@ impl<S> Site<S> {
     where
         S: 'static,
     {
+        let placement = Placement { shards_count: cores.len().max(1), cores: cores.to_vec() };
+        self.serve_on(address, &placement, state)
+    }
+
+    /// As [`Site::serve`], with as many shards as the placement says, and where it says.
+    ///
+    /// # Errors
+    /// As [`Site::serve`].
+    ///
+    /// # Panics
+    /// As [`Site::serve`].
+    pub fn serve_on(
+        self,
+        address: SocketAddr,
+        placement: &Placement,
+        state: impl Fn(&Everyone<S>) -> S + Send + Sync + 'static,
+    ) -> io::Result<Serving<S>>
+    where
+        S: 'static,
+    {
         let is_proved = self.auth.is_some() || self.routes.iter().all(|route| !route.needs_auth);
         assert!(is_proved, "a route needs proof that nobody can give");
         let storage = self.root.as_deref().map(start_storage).transpose()?;
-        let placement = Placement { shards_count: cores.len().max(1), cores: cores.to_vec() };
         let config = RingConfig::default();
+        let shards_count = placement.shards_count;
         let mut site = self;
         // Some sockets are kept for the acceptor, and for telling those that are too many.
         let sockets_max = (config.sockets_max as usize).saturating_sub(CONNECTIONS_SPARE).max(1);
         site.limits.connections_max = site.limits.connections_max.min(sockets_max);
-        let serving = shards_ring::serve(address, &placement, config, move |shard| {
+        let serving = shards_ring::serve(address, placement, config, move |shard| {
             let disk = match &storage {
                 Some((storage, root)) => {
                     let (bell, number) = (shard.bell.clone(), shard.shard);
@@ -111,7 +135,8 @@ impl<S> Site<S> {
                 }
                 None => None,
             };
-            Ok(Server::new(&site, &state, shard.acceptor, disk, shard.io.now()))
+            let place = (shard.shard, shards_count);
+            Ok(Server::new(&site, place, &state, shard.acceptor, disk, shard.io.now()))
         })?;
         let shards_ring::Serving { address, shards, control } = serving;
         Ok(Serving { address, shards, control: Control(control) })

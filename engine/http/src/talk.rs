@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use protocol_http::server::{Connection, Input};
 use protocol_ws::{
     AgreedDeflate, CloseCode, ConnectionSettings, ContextLimits, Contexts, DeflateSettings, Ended,
@@ -12,6 +13,7 @@ use protocol_ws::{
 };
 
 use crate::program::{Conversation, Http, Message};
+use crate::speaker::Word;
 
 /// How a site's WebSockets are.
 #[derive(Clone, Copy, Debug)]
@@ -45,9 +47,13 @@ pub(crate) struct Talks {
 
 /// A connection that speaks WebSocket.
 pub(crate) struct Talk<S> {
-    ws: protocol_ws::Connection,
+    ws: protocol_ws::Connection<Bytes>,
     is_compressed: bool,
     conversation: Box<dyn Conversation<S>>,
+    /// Whether the conversation knows that it is over.
+    has_ended: bool,
+    /// Whether it stands among those that have something to send.
+    is_queued: bool,
 }
 
 /// What is said to a message.
@@ -105,22 +111,70 @@ impl Talks {
             Some(agreed) => ws.with_deflate(agreed, &self.contexts),
             None => ws,
         };
-        Talk { ws, is_compressed, conversation }
+        Talk { ws, is_compressed, conversation, has_ended: false, is_queued: false }
     }
 }
 
 impl<S> Talk<S> {
-    /// Goes through what came in, unless a send is under way; it is unmasked where it lies.
+    /// It is told something by a speaker. Whether it has to be queued for sending.
+    pub fn take(&mut self, word: Word, now: Instant) -> bool {
+        match word {
+            Word::Frame(frame) => _ = self.ws.send_frames_before_close(now, frame),
+            Word::Close(code, reason) => self.ws.close(now, code, reason),
+        }
+        !std::mem::replace(&mut self.is_queued, true)
+    }
+
+    /// It is its turn to send: nothing was said to it that is not in its queue.
+    pub fn leave_queue(&mut self) {
+        self.is_queued = false;
+    }
+
+    /// The shard cannot listen to it any more. Whether it did until now.
+    pub fn overload(&mut self, now: Instant) -> bool {
+        let was_open = self.ws.is_open();
+        self.ws.close(now, CloseCode::TRY_AGAIN_LATER, "too much to do");
+        was_open
+    }
+
+    /// Tells the conversation that it is over, once.
+    pub fn end(&mut self, state: &mut S) {
+        if !std::mem::replace(&mut self.has_ended, true) {
+            self.conversation.end(state, self.ws.ended());
+        }
+    }
+
+    /// Whether it was closed because its client did not read.
+    pub fn was_slow(&self) -> bool {
+        self.ws.ended() == Some(Ended::QueueFull)
+    }
+
+    /// Goes through what came in, unless a send is under way; it is unmasked where it lies. Says
+    /// first what waits, unless there is more to come in this tick. Whether it has to be queued for
+    /// sending: it is over, and what the conversation says to that comes at the end of the tick.
     pub fn work(
         &mut self,
         (state, now): (&mut S, Instant),
         connection: &mut Connection,
         http: &mut Http,
         input: &mut Input<'_>,
-    ) {
+    ) -> bool {
+        if self.is_queued || connection.is_closing() {
+            return false;
+        }
+        if connection.is_sending() {
+            if self.was_slow() {
+                // It does not take the last of it either.
+                connection.kill();
+            }
+            return false;
+        }
+        if self.ws.has_output() && self.say(connection, http) {
+            return false;
+        }
         while !connection.is_sending() && !http.output().is_full() {
             // Nothing is said behind a close.
-            let is_direct = !self.is_compressed && self.ws.is_open();
+            let is_direct = !self.is_compressed && self.ws.is_open() && !self.ws.has_output();
             let (used, event) = self.ws.receive(now, input.rest_mut());
             let (mut held, mut close) = (Vec::new(), None);
             match event {
@@ -133,20 +187,26 @@ impl<S> Talk<S> {
                     self.conversation.message(state, message, &mut replies);
                     (held, close) = (replies.held, replies.close);
                 }
-                Event::Need | Event::Progress | Event::Closed(..) | Event::Failed(_) => {}
+                Event::Closed(..) | Event::Failed(_) => {
+                    input.consume(used);
+                    self.end(state);
+                    return !std::mem::replace(&mut self.is_queued, true);
+                }
+                Event::Need | Event::Progress => {}
             }
             input.consume(used);
             for (kind, payload) in held {
-                self.ws.send(now, kind, payload);
+                self.ws.send(now, kind, payload.into());
             }
             if let Some((code, reason)) = close {
                 self.ws.close(now, code, reason);
             }
             if self.say(connection, http) {
-                return;
+                return false;
             }
         }
         self.wait(connection, now);
+        false
     }
 
     /// Its time has come: asks whether somebody is there, or gives up.
@@ -162,7 +222,9 @@ impl<S> Talk<S> {
 
     /// Writes what there is to say. Whether it was the last.
     fn say(&mut self, connection: &mut Connection, http: &mut Http) -> bool {
-        while let Some(frames) = self.ws.poll() {
+        while !http.output().is_full()
+            && let Some(frames) = self.ws.poll()
+        {
             http.output().text().extend_from_slice(&frames);
         }
         // Nobody waits for an answer of somebody who does not answer.

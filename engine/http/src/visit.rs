@@ -17,6 +17,7 @@ use crate::files::{FileAnswers, FileBody, Next, name_of};
 use crate::limits::Counters;
 use crate::program::{Answer, Conversation, Handler, Http, Request, Upload};
 use crate::site::{Auth, Site};
+use crate::speaker::Said;
 use crate::talk::{Talk, Talks};
 
 /// What all connections of a shard are served with.
@@ -29,6 +30,8 @@ pub(crate) struct Desk<S> {
     pub(crate) disk: Option<(Disk, RootId)>,
     /// Bodies that were woken.
     pub(crate) due: Due,
+    /// What was said to WebSockets.
+    pub(crate) said: Said,
     pub(crate) counters: Counters,
 }
 
@@ -71,6 +74,7 @@ impl<S> Desk<S> {
             answers: FileAnswers::default(),
             disk,
             due: Due::default(),
+            said: Said::default(),
             counters: Counters::default(),
         }
     }
@@ -163,7 +167,7 @@ impl<S> Desk<S> {
                 let Answer { connection, http } = answer;
                 let Some(upgrade) = upgrade_of(head, connection, http) else { return };
                 let conversation = handler(&mut self.state, &request);
-                self.upgrade((&upgrade, conversation), caller.now, visit, connection, http);
+                self.upgrade((&upgrade, conversation), caller, visit, connection, http);
             }
             Handler::Files => {
                 let name = parameters.get("path").unwrap_or_default();
@@ -238,8 +242,8 @@ impl<S> Desk<S> {
 
     fn upgrade(
         &mut self,
-        (upgrade, conversation): (&Upgrade<'_>, Box<dyn Conversation<S>>),
-        now: Instant,
+        (upgrade, mut conversation): (&Upgrade<'_>, Box<dyn Conversation<S>>),
+        caller: Caller,
         visit: &mut Visit<S>,
         connection: &mut Connection,
         http: &mut Http,
@@ -248,7 +252,8 @@ impl<S> Desk<S> {
         upgrade.write_response_lines(None, &mut lines);
         let agreed = self.talks.agree(upgrade, &mut lines);
         connection.respond(http, Status::SWITCHING_PROTOCOLS).raw_lines(&lines).upgrade();
-        visit.talk = Some(Box::new(self.talks.open(agreed.as_ref(), conversation, now)));
+        conversation.begin(&mut self.state, self.said.speaker(caller.token));
+        visit.talk = Some(Box::new(self.talks.open(agreed.as_ref(), conversation, caller.now)));
         self.counters.websockets += 1;
     }
 }

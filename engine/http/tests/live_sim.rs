@@ -30,7 +30,8 @@ impl Host {
             let mut io = world.machine(0, ShardId(index));
             let machine = io.id();
             let (acceptor, _) = io.listen(address(index), BindOptions::default()).unwrap();
-            let server = Server::new(&live::site(), live::state, acceptor, None, io.now());
+            let place = (ShardId(index), 2);
+            let server = Server::new(&live::site(), place, live::state, acceptor, None, io.now());
             (machine, Shard::new(io, port, server))
         };
         let shards = (0..).zip(ports).map(shard).collect();

@@ -37,7 +37,7 @@ impl Host {
         let (acceptor, _) = io.listen(address, BindOptions::default()).unwrap();
         let mut site = serve::site(&serve::Settings::default()).unwrap();
         site.limits.connections_max = CONNECTIONS_MAX;
-        let server = Server::new(&site, |_| (), acceptor, None, io.now());
+        let server = Server::new(&site, (ShardId(0), 1), |_| (), acceptor, None, io.now());
         let port = mesh(2, 1).swap_remove(0);
         Host { shard: Shard::new(io, port, server), world, machine, address }
     }

@@ -21,8 +21,9 @@ fn addresses() -> (SocketAddr, SocketAddr) {
         let any = "127.0.0.1:0".parse().unwrap();
         let open = signalling::start(any, 3, None).unwrap();
         let closed = signalling::start(any, 1, Some("secret".to_owned())).unwrap();
-        std::mem::forget((open.1, closed.1));
-        (open.0, closed.0)
+        let addresses = (open.address, closed.address);
+        std::mem::forget((open, closed));
+        addresses
     })
 }
 

@@ -58,15 +58,15 @@ pub struct Control<M> {
     bell: ControlBell,
 }
 
-impl<M: Clone> Control<M> {
-    /// Tells every shard this, waiting for those that have much to read.
+impl<M> Control<M> {
+    /// Tells every shard what this makes, waiting for those that have much to read.
     ///
     /// # Errors
     /// A shard has taken nothing for ten seconds; those before it have been told.
-    pub fn tell(&mut self, message: &M) -> io::Result<()> {
+    pub fn tell(&mut self, message: impl Fn() -> M) -> io::Result<()> {
         let Control { port, bell } = self;
         let told = (0..port.participants() - 1).try_for_each(|shard| {
-            let mut waiting = message.clone();
+            let mut waiting = message();
             for _ in 0..RETRIES_MAX {
                 match port.send(shard, waiting) {
                     Ok(()) => return Ok(()),
