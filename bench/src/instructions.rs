@@ -31,6 +31,9 @@ const HEAD: &[u8] = b"GET /index.html?page=2 HTTP/1.1\r\nHost: www.example.org\r
     Sec-Fetch-Dest: document\r\nSec-Fetch-Mode: navigate\r\n\r\n";
 /// What a load generator sends.
 const SHORT: &[u8] = b"GET / HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n";
+const UPGRADE: &[u8] = b"GET /echo HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n\
+    Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 const LINES: &[u8] = b"Server: serve\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
 
 /// `bench instructions --work NAME --count N`.
@@ -48,6 +51,7 @@ pub(crate) fn command(mut args: Args) -> Result<()> {
         "response" => respond(count),
         "request" => requests(count, 1),
         "pipelined" => requests(count, 16),
+        "echo" => echo(count),
         _ => bail!("{work} is no work"),
     }
     Ok(())
@@ -105,6 +109,24 @@ fn respond(count: usize) {
 
 /// So many sends of so many requests to a shard in a simulated world, from one client.
 fn requests(count: usize, at_once: usize) {
+    let requests = SHORT.repeat(at_once);
+    let answers = ask(&requests, b"", 1);
+    let hellos_count = answers.windows(13).filter(|text| *text == b"Hello, world!").count();
+    assert_eq!(hellos_count, at_once);
+    // To look at all that is answered would cost as much as to answer it.
+    assert_eq!(ask(&requests, b"", count).len(), answers.len());
+}
+
+/// So many WebSocket messages of 64 bytes, said again by a shard in a simulated world.
+fn echo(count: usize) {
+    let (mut message, mut echo) = (Vec::new(), Vec::new());
+    write_frame(Opcode::Binary, true, &[7; 64], Some([1, 2, 3, 4]), &mut message);
+    write_frame(Opcode::Binary, true, &[7; 64], None, &mut echo);
+    assert_eq!(ask(&message, UPGRADE, count), echo);
+}
+
+/// Sends this so many times, behind what begins the connection; the last answer.
+fn ask(requests: &[u8], beginning: &[u8], count: usize) -> Vec<u8> {
     let world = World::new(1, Faults::none());
     let mut io = world.machine(0, ShardId(0));
     let machine = io.id();
@@ -114,7 +136,6 @@ fn requests(count: usize, at_once: usize) {
     let server = engine_http::Server::new(&site, (ShardId(0), 1), |_| (), acceptor, None, io.now());
     let mut shard = Shard::new(io, mesh(2, 1).swap_remove(0), server);
     let mut peer = world.connect(SocketAddr::from(([192, 0, 2, 1], 0)), address);
-    let requests = SHORT.repeat(at_once);
     let mut run = || {
         let until = world.now() + Duration::from_millis(10);
         loop {
@@ -129,10 +150,14 @@ fn requests(count: usize, at_once: usize) {
         world.advance_to(until);
     };
     run();
+    peer.write(beginning);
+    run();
+    peer.read(1 << 20);
+    let mut answers = Vec::new();
     for _ in 0..count {
-        assert_eq!(peer.write(&requests), requests.len());
+        assert_eq!(peer.write(requests), requests.len());
         run();
-        let answers = peer.read(1 << 20);
-        assert_eq!(answers.windows(13).filter(|text| *text == b"Hello, world!").count(), at_once);
+        answers = peer.read(1 << 20);
     }
+    answers
 }

@@ -222,13 +222,14 @@ impl<S> Server<S> {
         self.desk.answer_pending(visit, http, &mut self.http);
         self.desk.go_on(present, visit, http, &mut self.http);
         let mut input = http.input(received);
-        while let Some(event) = http.next(&mut self.http, &mut input) {
+        // Not moved out: a head is some hundred bytes.
+        while let Some(event) = &http.next(&mut self.http, &mut input) {
             if matches!(event, Event::Request(_)) && !self.addresses.request(*peer, cx.now()) {
                 self.desk.counters.address_requests_refused += 1;
                 http.refuse(&mut self.http, Refused::TOO_MANY_REQUESTS);
                 continue;
             }
-            self.desk.handle(&event, caller, visit, http, &mut self.http);
+            self.desk.handle(event, caller, visit, http, &mut self.http);
             self.desk.go_on(present, visit, http, &mut self.http);
         }
         if let Some(talk) = &mut visit.talk {

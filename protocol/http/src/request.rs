@@ -132,16 +132,25 @@ impl RequestDecoder {
 
     fn decode_head<'b>(&mut self, bytes: &'b [u8]) -> Result<Step<RequestHead<'b>>, Refused> {
         let window = &bytes[..bytes.len().min(self.limits.head_bytes_max)];
-        if self.searched_bytes == 0
-            && let Ok(Some((head, used))) = parse_head(window, &self.limits)
-        {
-            return Ok(self.begin_body(head, used));
+        // A head is some hundred bytes, which each move would copy: it is made where it is handed
+        // out, and looked at there.
+        if self.searched_bytes == 0 {
+            let mut step = parse_head(window, &self.limits);
+            if let Ok(Step::Head { head, .. }) = &mut step {
+                self.begin_body(head);
+                return step;
+            }
         }
         match find_head_end(window, self.searched_bytes.min(window.len()))? {
-            Some(end) => match parse_head(&window[..end], &self.limits)? {
-                Some((head, used)) => Ok(self.begin_body(head, used)),
-                None => Err(Refused::bad("the head is malformed")),
-            },
+            Some(end) => {
+                let mut step = parse_head(&window[..end], &self.limits);
+                match &mut step {
+                    Ok(Step::Head { head, .. }) => self.begin_body(head),
+                    Ok(_) => return Err(Refused::bad("the head is malformed")),
+                    Err(_) => {}
+                }
+                step
+            }
             None if bytes.len() >= self.limits.head_bytes_max => {
                 Err(too_long(window, self.limits.target_bytes_max))
             }
@@ -152,7 +161,7 @@ impl RequestDecoder {
         }
     }
 
-    fn begin_body<'b>(&mut self, mut head: RequestHead<'b>, used: usize) -> Step<RequestHead<'b>> {
+    fn begin_body(&mut self, head: &mut RequestHead<'_>) {
         self.heads_count = self.heads_count.saturating_add(1);
         if self.heads_count == self.limits.requests_count_max {
             head.keep_alive = false;
@@ -160,7 +169,6 @@ impl RequestDecoder {
         self.searched_bytes = 0;
         let body = Body::new(head.body, self.limits.body_bytes_max);
         self.state = State::Body { body, keep_alive: head.keep_alive };
-        Step::Head { head, used }
     }
 }
 
@@ -224,16 +232,13 @@ const TARGET_TOO_LONG: Refused =
 const TOO_MANY_HEADERS: Refused =
     Refused::new(Status::HEADERS_TOO_LARGE, "there are more header lines than the limit");
 
-/// Parses the head at the front of `bytes`; `None` when it is incomplete. With it, its length.
-fn parse_head<'b>(
-    bytes: &'b [u8],
-    limits: &Limits,
-) -> Result<Option<(RequestHead<'b>, usize)>, Refused> {
+/// Parses the head at the front of `bytes`; [`Step::Need`] when it is incomplete.
+fn parse_head<'b>(bytes: &'b [u8], limits: &Limits) -> Result<Step<RequestHead<'b>>, Refused> {
     let start = leading_bytes(bytes);
     let text = &bytes[start..];
     // httparse would skip any number of empty lines; the search counts them.
     if !text.first().is_some_and(|first| is_token_byte(*first)) {
-        return Ok(None);
+        return Ok(Step::Need);
     }
     // Left uninitialised: clearing 2 KiB would cost a good part of the parse.
     let mut slots = [const { MaybeUninit::uninit() }; HEADERS_COUNT_MAX];
@@ -248,10 +253,9 @@ fn parse_head<'b>(
                 target,
                 version: if request.version == Some(1) { Version::Http11 } else { Version::Http10 },
             };
-            let head = assemble(bytes, line, request.headers, start + used, limits)?;
-            Ok(Some((head, start + used)))
+            assemble(bytes, line, request.headers, start + used, limits)
         }
-        Ok(httparse::Status::Partial) => Ok(None),
+        Ok(httparse::Status::Partial) => Ok(Step::Need),
         Err(httparse::Error::Version) => parse_ice_head(bytes, start, limits),
         Err(error) => Err(refused_head(error)),
     }
@@ -262,10 +266,10 @@ fn parse_ice_head<'b>(
     bytes: &'b [u8],
     start: usize,
     limits: &Limits,
-) -> Result<Option<(RequestHead<'b>, usize)>, Refused> {
+) -> Result<Step<RequestHead<'b>>, Refused> {
     let line_bytes = bytes[start..].iter().position(|byte| *byte == b'\r');
     let Some(line_end) = line_bytes.map(|line_bytes| start + line_bytes) else {
-        return Ok(None);
+        return Ok(Step::Need);
     };
     let malformed = Refused::bad("the request line is malformed");
     let line = std::str::from_utf8(&bytes[start..line_end]).map_err(|_| malformed)?;
@@ -282,15 +286,15 @@ fn parse_ice_head<'b>(
     if target.is_empty() || target.bytes().any(|byte| byte.is_ascii_control()) {
         return Err(malformed);
     }
-    let Some(lines) = bytes[line_end..].strip_prefix(b"\r\n") else { return Ok(None) };
+    let Some(lines) = bytes[line_end..].strip_prefix(b"\r\n") else { return Ok(Step::Need) };
     let mut slots = [httparse::EMPTY_HEADER; HEADERS_COUNT_MAX];
     match httparse::parse_headers(lines, &mut slots) {
         Ok(httparse::Status::Complete((lines_bytes, headers))) => {
             let used = line_end + 2 + lines_bytes;
             let line = RequestLine { method: Method::Source, target, version: Version::Ice10 };
-            Ok(Some((assemble(bytes, line, headers, used, limits)?, used)))
+            assemble(bytes, line, headers, used, limits)
         }
-        Ok(httparse::Status::Partial) => Ok(None),
+        Ok(httparse::Status::Partial) => Ok(Step::Need),
         Err(error) => Err(refused_head(error)),
     }
 }
@@ -317,7 +321,7 @@ fn assemble<'b>(
     parsed: &[httparse::Header<'b>],
     used: usize,
     limits: &Limits,
-) -> Result<RequestHead<'b>, Refused> {
+) -> Result<Step<RequestHead<'b>>, Refused> {
     let RequestLine { method, target, version } = line;
     if target.len() > limits.target_bytes_max {
         return Err(TARGET_TOO_LONG);
@@ -352,7 +356,7 @@ fn assemble<'b>(
     }
     head.host = head.target.authority().or(facts.host);
     head.body = facts.body(version)?;
-    Ok(head)
+    Ok(Step::Head { head, used })
 }
 
 /// What the header lines say about the message and the connection.
