@@ -14,10 +14,9 @@ use protocol_http::RequestDecoder;
 use protocol_icy::V1Decoder;
 use shards_runtime::{Piece, Socket};
 
-use crate::artifacts::Sending;
 use crate::events::Subscriber;
 use crate::fanout::Listener;
-use crate::files::Sending as FileSending;
+use crate::files::Sending;
 use crate::message::ForwardedRequest;
 use crate::pull::Pull;
 use crate::routes::Handler;
@@ -96,12 +95,10 @@ pub(crate) enum State {
     Parked(Parked),
     /// Sending an answer, then closing.
     Answering,
-    /// Being sent a file.
-    Sending(Box<Sending>),
     /// Hearing what happens.
     Subscriber(Box<Subscriber>),
     /// Being sent a file, or about to be.
-    File(Box<FileSending>),
+    File(Box<Sending>),
     /// Feeding a mount.
     Source(Box<Source>),
     /// Hearing a mount.

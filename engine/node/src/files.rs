@@ -1,4 +1,5 @@
-//! Files of directories (`[[files]]`), by the code of `engine-http`.
+//! Files of directories (`[[files]]`), and of the folder of recordings, by the code of
+//! `engine-http`.
 //!
 //! ```text
 //! head ── below a prefix, and no mount ── find ─┬─► known: answered
@@ -16,6 +17,7 @@ use protocol_http::{RequestHead, ResponseWriter, Status, Version};
 use shards_runtime::{Context, Io, Piece, Token};
 use shards_storage::{FileCounters, FileError, FileEvent, FilePort, Find, RootId};
 
+use crate::artifacts;
 use crate::connection::State;
 use crate::lifecycle::ANSWER_TIMEOUT;
 use crate::message::Message;
@@ -27,10 +29,19 @@ const SEND_BYTES: u64 = 256 * 1024;
 /// Answers of the storage thread in one tick.
 const EVENTS_PER_TICK_MAX: usize = 128;
 
-/// A shard's end of the directories.
+/// Which of a node's files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shelf {
+    /// Those of directories.
+    Directories,
+    /// Recordings, clips and snapshots.
+    Artifacts,
+}
+
+/// A shard's end of the directories, or of the folder of recordings.
 pub struct Files {
     disk: Disk,
-    /// By the number of their section.
+    /// By the number of their section; of recordings there is one.
     roots: Vec<RootId>,
     answers: FileAnswers,
     /// The storage thread had more to say than one tick takes.
@@ -38,7 +49,12 @@ pub struct Files {
 }
 
 /// What a connection does about its file.
-pub(crate) enum Sending {
+pub(crate) struct Sending {
+    shelf: Shelf,
+    stage: Stage,
+}
+
+enum Stage {
     /// It waits for the storage thread to find it.
     Asked(Pending),
     /// It is sent it.
@@ -71,19 +87,17 @@ impl Files {
         Files { disk, roots, answers, has_more: false }
     }
 
-    /// Looks for the file that this path means below its prefix.
+    /// Looks for the file of this name below the directory of a section.
     pub(crate) fn find<I: Io>(
         &mut self,
         cx: &Context<'_, I, Message>,
-        (config, place): (&Config, &Place),
+        (section, name): (usize, &str),
         head: &RequestHead<'_>,
         token: Token,
     ) -> Step {
-        let index = &config.files[place.section].index;
-        let name = name_of(&place.name, index);
-        match self.disk.find(cx.now(), (self.roots[place.section], &name), &head.headers, token) {
-            Find::Here(file) => Step::Answer(self.answers.answer(head, &name, &file).into()),
-            Find::Asked => Step::Asked(Pending::new(head, &name)),
+        match self.disk.find(cx.now(), (self.roots[section], name), &head.headers, token) {
+            Find::Here(file) => Step::Answer(self.answers.answer(head, name, &file).into()),
+            Find::Asked => Step::Asked(Pending::new(head, name)),
             Find::Refused(error) => Step::Refused(error),
         }
     }
@@ -106,6 +120,13 @@ pub(crate) struct Place {
     section: usize,
     /// Behind the prefix.
     name: String,
+}
+
+impl Place {
+    /// The section, and the file's name there.
+    pub(crate) fn file(&self, config: &Config) -> (usize, String) {
+        (self.section, name_of(&self.name, &config.files[self.section].index).into_owned())
+    }
 }
 
 /// The directory that a path is in: of several, the one that says most of it.
@@ -139,34 +160,48 @@ impl Node {
         &mut self,
         cx: &mut Context<'_, I, Message>,
         token: Token,
+        shelf: Shelf,
         step: Step,
     ) {
         match step {
-            Step::Answer(found) => self.file_answer(cx, token, found),
+            Step::Answer(found) => self.file_answer(cx, token, shelf, found),
             Step::Asked(pending) => {
-                self.change_state(cx, token, State::File(Box::new(Sending::Asked(pending))));
+                let sending = Sending { shelf, stage: Stage::Asked(pending) };
+                self.change_state(cx, token, State::File(Box::new(sending)));
                 let Some(connection) = self.connections.get_mut(token) else { return };
                 connection.deadline = Some(cx.now() + ANSWER_TIMEOUT);
                 self.arm(cx, token);
             }
-            Step::Refused(error) => self.file_refused(cx, token, error),
+            Step::Refused(error) => self.file_refused(cx, token, shelf, error),
         }
     }
 
-    /// What the storage thread has answered.
-    pub(crate) fn files_answered<I: Io>(&mut self, cx: &mut Context<'_, I, Message>) {
+    fn shelf(&mut self, shelf: Shelf) -> Option<&mut Files> {
+        match shelf {
+            Shelf::Directories => self.files.as_mut(),
+            Shelf::Artifacts => self.artifacts.as_mut(),
+        }
+    }
+
+    /// Whether the storage thread has answered more than a tick has taken.
+    pub(crate) fn has_more_files(&self) -> bool {
+        [&self.files, &self.artifacts].into_iter().flatten().any(|files| files.has_more)
+    }
+
+    /// Takes what the storage thread has answered.
+    pub(crate) fn files_answered<I: Io>(&mut self, cx: &mut Context<'_, I, Message>, shelf: Shelf) {
         for _ in 0..EVENTS_PER_TICK_MAX {
-            let Some(files) = &mut self.files else { return };
+            let Some(files) = self.shelf(shelf) else { return };
             files.has_more = false;
             let Some((token, event)) = files.disk.poll(cx.now()) else { return };
             let Some(connection) = self.connections.get_mut(token) else { continue };
             let State::File(sending) = &mut connection.state else { continue };
-            match (event, &mut **sending) {
-                (FileEvent::Found { result, .. }, Sending::Asked(pending)) => {
+            match (event, &mut sending.stage) {
+                (FileEvent::Found { result, .. }, Stage::Asked(pending)) => {
                     pending.found(result);
                     self.found_file(cx, token);
                 }
-                (FileEvent::Block { result, .. }, Sending::Body(body)) => {
+                (FileEvent::Block { result, .. }, Stage::Body(body)) => {
                     match body.arrived(result) {
                         Ok(()) => self.file_goes_on(cx, token),
                         Err(_) => self.file_broken(cx, token),
@@ -176,7 +211,7 @@ impl Node {
                 _ => {}
             }
         }
-        if let Some(files) = &mut self.files {
+        if let Some(files) = self.shelf(shelf) {
             files.has_more = true;
         }
     }
@@ -186,7 +221,8 @@ impl Node {
         let may_keep = self.may_keep(token);
         let Some(connection) = self.connections.get_mut(token) else { return };
         let State::File(sending) = &mut connection.state else { return };
-        let Sending::Body(body) = &mut **sending else { return self.send_output(cx, token) };
+        let shelf = sending.shelf;
+        let Stage::Body(body) = &mut sending.stage else { return self.send_output(cx, token) };
         if connection.sending {
             return;
         }
@@ -208,7 +244,11 @@ impl Node {
                 break body.is_empty();
             }
         };
-        let read_on = match &mut self.files {
+        let files = match shelf {
+            Shelf::Directories => &mut self.files,
+            Shelf::Artifacts => &mut self.artifacts,
+        };
+        let read_on = match files {
             Some(files) => body.read_on(&mut files.disk, token),
             None => Ok(()),
         };
@@ -230,18 +270,25 @@ impl Node {
     fn found_file<I: Io>(&mut self, cx: &mut Context<'_, I, Message>, token: Token) {
         let Some(connection) = self.connections.get_mut(token) else { return };
         let state = std::mem::replace(&mut connection.state, State::Answering);
-        let Some(files) = &mut self.files else { return };
         let State::File(sending) = state else { unreachable!("it was asked for") };
-        let Sending::Asked(pending) = *sending else { unreachable!("nothing was found before") };
+        let Sending { shelf, stage } = *sending;
+        let Stage::Asked(pending) = stage else { unreachable!("nothing was found before") };
+        let Some(files) = self.shelf(shelf) else { return };
         let answer =
             pending.answer(|head, name, file| Found::from(files.answers.answer(head, name, file)));
         match answer {
-            Ok(found) => self.file_answer(cx, token, found),
-            Err(error) => self.file_refused(cx, token, error),
+            Ok(found) => self.file_answer(cx, token, shelf, found),
+            Err(error) => self.file_refused(cx, token, shelf, error),
         }
     }
 
-    fn file_answer<I: Io>(&mut self, cx: &mut Context<'_, I, Message>, token: Token, found: Found) {
+    fn file_answer<I: Io>(
+        &mut self,
+        cx: &mut Context<'_, I, Message>,
+        token: Token,
+        shelf: Shelf,
+        found: Found,
+    ) {
         let may_keep = self.may_keep(token);
         let Some(connection) = self.connections.get_mut(token) else { return };
         let Found { status, lines, body_bytes, body } = found;
@@ -254,6 +301,10 @@ impl Node {
             head.header(name, value);
         }
         head.raw_lines(&lines);
+        let is_sent = [Status::OK, Status::PARTIAL_CONTENT, Status::NOT_MODIFIED].contains(&status);
+        if shelf == Shelf::Artifacts && is_sent {
+            head.raw_lines(artifacts::LINES);
+        }
         match may_keep {
             true => head.keep_alive(),
             false => head.close(),
@@ -269,7 +320,8 @@ impl Node {
         let body = if is_head { FileBody::default() } else { body };
         connection.push(Piece::Owned(out.into()));
         self.counters.files_sent += 1;
-        self.change_state(cx, token, State::File(Box::new(Sending::Body(body))));
+        let sending = Sending { shelf, stage: Stage::Body(body) };
+        self.change_state(cx, token, State::File(Box::new(sending)));
         let Some(connection) = self.connections.get_mut(token) else { return };
         connection.deadline = Some(cx.now() + ANSWER_TIMEOUT);
         self.file_goes_on(cx, token);
@@ -279,14 +331,18 @@ impl Node {
         &mut self,
         cx: &mut Context<'_, I, Message>,
         token: Token,
+        shelf: Shelf,
         error: FileError,
     ) {
+        self.counters.files_refused += u64::from(error == FileError::Busy);
+        if shelf == Shelf::Artifacts {
+            return self.reply(cx, token, &artifacts::refusal(error));
+        }
         let record = self.connections.get(token).and_then(|it| it.record.as_ref());
         let answer = match (error, record) {
             (FileError::Directory, Some(record)) => with_slash(&record.path),
             _ => {
                 let (status, reason) = refusal(error);
-                self.counters.files_refused += u64::from(error == FileError::Busy);
                 Answer::text(status, reason)
             }
         };

@@ -42,7 +42,6 @@ mod websocket;
 mod whole;
 
 pub use access::same;
-pub use artifacts::Artifacts;
 pub use census::{Census, FeedPlace, ListenerPlace};
 pub use files::Files;
 pub use message::{

@@ -104,10 +104,7 @@ impl Node {
                 }
             }
             // What comes behind a request waits for its answer, within a bound.
-            State::Asking(Asking::Answer)
-            | State::Answering
-            | State::Sending(_)
-            | State::File(_)
+            State::Asking(Asking::Answer) | State::Answering | State::File(_)
                 if connection.keep_alive.is_wanted && !connection.close_after_output =>
             {
                 connection.input.extend_from_slice(bytes);
@@ -122,7 +119,6 @@ impl Node {
             State::Asking(_)
             | State::Parked(_)
             | State::Answering
-            | State::Sending(_)
             | State::File(_)
             | State::Subscriber(_)
             | State::Listener(_)
@@ -155,7 +151,7 @@ impl Node {
                 self.end_source(cx, token, cause);
             }
             // A client may close its direction after asking, and still wants the answer.
-            State::Asking(Asking::Answer) | State::Sending(_) | State::File(_) if !failed => {}
+            State::Asking(Asking::Answer) | State::File(_) if !failed => {}
             State::Answering
                 if !failed && (connection.sending || !connection.output.is_empty()) =>
             {
@@ -191,7 +187,6 @@ impl Node {
             State::Listener(_) => return self.listener_sent(token, bytes),
             State::WebSocket(_) => return self.queue_websocket(token),
             State::Subscriber(_) => return self.subscriber_sent(cx, token),
-            State::Sending(_) if !connection.has_records() => return self.send_file(cx, token),
             State::File(_) => return self.file_goes_on(cx, token),
             _ => {}
         }
@@ -206,7 +201,7 @@ impl Node {
             return;
         }
         if connection.output.is_empty() && !connection.has_records() {
-            if matches!(connection.state, State::Sending(_) | State::Subscriber(_)) {
+            if matches!(connection.state, State::Subscriber(_)) {
                 return;
             }
             if connection.keep_alive.is_granted && !connection.close_after_output {
@@ -390,7 +385,7 @@ impl Node {
             }
             State::Pull(_) => self.pull_failed(cx, token, "no answer in time"),
             State::Subscriber(_) => self.subscriber_timer(cx, token),
-            State::Answering | State::Sending(_) | State::File(_) => {
+            State::Answering | State::File(_) => {
                 // One that lingers has been sent everything.
                 self.counters.slow_readers += u64::from(connection.sending);
                 self.close(cx, token);
@@ -450,7 +445,7 @@ impl Node {
             State::WebSocket(socket) => self.websocket_ended(cx, token, &socket),
             State::Source(_) => unreachable!("a source ends by end_source"),
             State::Head(_) | State::V1(_) | State::Body(_) => {}
-            State::Answering | State::Sending(_) | State::File(_) | State::Closing => {}
+            State::Answering | State::File(_) | State::Closing => {}
         }
     }
 

@@ -17,13 +17,12 @@ use shards_runtime::{
     BindOptions, Completion, Context, Io, Op, Service, ShardId, Slab, SlotTimers, Socket, Token,
 };
 
-use crate::artifacts::Artifacts;
 use crate::calls::Calls;
 use crate::connection::Connection;
 use crate::events::Events;
 use crate::fanout::Due;
 use crate::feed::{Feed, FeedKey};
-use crate::files::Files;
+use crate::files::{Files, Shelf};
 use crate::greeting::SharedHead;
 use crate::message::Message;
 use crate::mount_to_stream::Players;
@@ -126,7 +125,7 @@ pub struct Node {
     pub(crate) websockets_held: VecDeque<(Instant, Token)>,
     pub(crate) rtc: Option<Rtc>,
     pub(crate) workers: Option<Bridge>,
-    pub(crate) artifacts: Option<Artifacts>,
+    pub(crate) artifacts: Option<Files>,
     pub(crate) events: Events,
     /// Streams that feed mounts.
     pub(crate) feeders: Feeders,
@@ -329,8 +328,8 @@ impl<I: Io> Service<I> for Node {
     fn on_tick_end(&mut self, cx: &mut Context<'_, I, Message>) {
         let now = cx.now();
         self.shake_hands(cx);
-        self.poll_artifacts(cx);
-        self.files_answered(cx);
+        self.files_answered(cx, Shelf::Directories);
+        self.files_answered(cx, Shelf::Artifacts);
         self.publish_sources(now);
         self.publish_feeds(cx);
         // Packets first: none waits for the sends to listeners of its own tick.
@@ -348,7 +347,7 @@ impl<I: Io> Service<I> for Node {
 
     fn deadline(&self) -> Option<Instant> {
         let has_waiting = !self.handshakes_waiting.is_empty() || !self.websockets_due.is_empty();
-        let has_files = self.files.as_ref().is_some_and(|files| files.has_more);
+        let has_files = self.has_more_files();
         if self.has_due() || has_waiting || has_files || self.events.has_due() {
             return Some(self.started);
         }

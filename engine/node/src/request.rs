@@ -25,7 +25,7 @@ use shards_storage::FileError;
 use crate::access::{Verification, verify_password, verify_source};
 use crate::connection::{Asking, Connection, Parked, Record, State};
 use crate::fanout::Visit;
-use crate::files::{self, Place, lacks_slash, place_of, with_slash};
+use crate::files::{self, Place, Shelf, lacks_slash, place_of, with_slash};
 use crate::keep::{asks_to_be_kept, redirect_to_https};
 use crate::message::{ForwardedRequest, Message, Question, StreamOffer};
 use crate::node::Node;
@@ -191,8 +191,8 @@ impl Node {
                         }
                     }
                     if let (Wish::File(place), Some(files)) = (&wish, &mut self.files) {
-                        let place = (&*self.snapshot.config, place);
-                        wish = Wish::FileFound(files.find(cx, place, &head, token));
+                        let (section, name) = place.file(&self.snapshot.config);
+                        wish = Wish::FileFound(files.find(cx, (section, &name), &head, token));
                     }
                     (wish, used)
                 }
@@ -221,9 +221,12 @@ impl Node {
             }
             Wish::Take(taking) => self.take(cx, token, taking),
             Wish::Ours(answer) => self.reply(cx, token, &answer),
-            Wish::FileFound(step) => self.file_wish(cx, token, step),
+            Wish::FileFound(step) => self.file_wish(cx, token, Shelf::Directories, step),
             // Of a world without disks.
-            Wish::File(_) => self.file_wish(cx, token, files::Step::Refused(FileError::NotFound)),
+            Wish::File(_) => {
+                let step = files::Step::Refused(FileError::NotFound);
+                self.file_wish(cx, token, Shelf::Directories, step);
+            }
         }
     }
 

@@ -127,7 +127,7 @@ counters! {
     calls_given_up,
     /// Packets of Opus that were too long for streams that play a mount.
     opus_packets_too_long,
-    /// Requests answered from a file of a directory.
+    /// Requests answered from a file, of a directory or a recording.
     files_sent,
     /// Requests for files refused because too many were read at once.
     files_refused,

@@ -193,10 +193,7 @@ impl Node {
             Handler::Symple | Handler::Home => self.upgrade(cx, token, &request),
             Handler::NoApi => self.reply(cx, token, &no_api()),
             Handler::ApiHealth => self.answered(cx, token, Reply::Now(api_health())),
-            Handler::Artifacts => {
-                let reply = self.artifact_request(cx, token, &request);
-                self.answered(cx, token, reply);
-            }
+            Handler::Artifacts => self.artifact_request(cx, token, &request),
             Handler::Events => {
                 if let Some(reply) = self.subscribe(cx, token, &request) {
                     self.answered(cx, token, reply);
@@ -224,17 +221,6 @@ impl Node {
         token: Token,
         answer: &Answer,
     ) {
-        self.reply_with_length(cx, token, answer, answer.body.len() as u64);
-    }
-
-    /// As [`Node::reply`], where the body that `HEAD` asks about is not here.
-    pub(crate) fn reply_with_length<I: Io>(
-        &mut self,
-        cx: &mut Context<'_, I, Message>,
-        token: Token,
-        answer: &Answer,
-        length_bytes: u64,
-    ) {
         let may_keep = self.may_keep(token);
         let Some(connection) = self.connections.get(token) else { return };
         let is_head = connection.record.as_ref().is_some_and(|it| &*it.method == "HEAD");
@@ -245,7 +231,7 @@ impl Node {
             extra_headers: &config.http.cors_headers,
             is_kept: may_keep,
             is_head,
-            length_bytes,
+            length_bytes: answer.body.len() as u64,
         });
         match may_keep {
             true => self.answer_kept(cx, token, answer.status.0, bytes),

@@ -8,11 +8,11 @@ use anyhow::Context as _;
 use engine_config::Config;
 use engine_control::Command;
 use engine_events::{JournalSettings, Keeper, KeeperSettings, NAMES, WebhookSettings};
-use engine_node::Artifacts;
+use engine_node::Files;
 use media_link::Recording;
 use shards_ring::ControlBell;
 use shards_storage::{
-    Counters, FileLimits, FilePort, Files, LogId, LogPort, RootId, Storage, StorageConfig,
+    Counters, FileLimits, FilePort, LogId, LogPort, RootId, Storage, StorageConfig,
 };
 
 /// What a shard may read of recordings at once. Players read one behind the other, and few at once.
@@ -86,8 +86,8 @@ impl Disk {
     }
 
     /// What a shard makes of its end, on its own thread.
-    pub fn files_of((port, root): (FilePort, RootId)) -> Artifacts {
-        Artifacts::new(Files::new(port), root)
+    pub fn files_of((port, root): (FilePort, RootId)) -> Files {
+        Files::new(port, vec![root])
     }
 
     /// What the access log came to, where there is one.

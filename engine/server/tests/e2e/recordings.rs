@@ -36,6 +36,19 @@ fn pictures_in(folder: &Folder, bytes: &[u8]) -> usize {
     String::from_utf8_lossy(&said.stdout).trim().parse().unwrap_or(0)
 }
 
+/// Several ranges come in parts of one answer.
+fn check_several_ranges(server: &Server, url: &str, whole: &[u8]) {
+    let parts = ask(server, "GET", url, &["Range: bytes=0-9,1000-1999,-5"]);
+    assert_eq!(parts.status, 206);
+    let kind = parts.header("content-type").expect("a type");
+    assert!(kind.starts_with("multipart/byteranges; boundary="), "{kind}");
+    assert_eq!(parts.header("cache-control"), Some("private, no-cache"));
+    for piece in [&whole[..10], &whole[1000..2000], &whole[whole.len() - 5..]] {
+        assert!(parts.body.windows(piece.len()).any(|window| window == piece), "each is there");
+    }
+    assert!(parts.body.len() < 2_000, "{} bytes of three parts", parts.body.len());
+}
+
 #[test]
 fn recordings_are_listed_played_while_they_grow_and_removed_by_who_may() {
     if !has_worker() || !have(&["ffmpeg", "ffprobe"]) {
@@ -97,6 +110,7 @@ fn recordings_are_listed_played_while_they_grow_and_removed_by_who_may() {
     assert_eq!(part.status, 206);
     let end = whole.body.len().min(201_000);
     assert_eq!(part.body, whole.body[1000..end]);
+    check_several_ranges(&server, &url, &whole.body);
     let wrong = ask(&server, "GET", &url, &["Range: bytes=0-9", "If-Range: \"another\""]);
     assert_eq!((wrong.status, wrong.body.len()), (200, whole.body.len()));
     let same = ask(&server, "GET", &url, &[&format!("If-None-Match: {etag}")]);
