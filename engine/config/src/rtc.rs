@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::check;
 use crate::define::keys;
+use crate::limits::MemoryTerm;
 use crate::types::Secret;
 
 keys! {
@@ -60,6 +61,11 @@ keys! {
         /// The shortest time between two requests to a publisher for a keyframe of one track, in
         /// milliseconds; what viewers ask for meanwhile is answered by the next one.
         keyframe_interval_ms: u64 = 500, within(50, 60_000), restart();
+
+        /// Bytes that a shard keeps of publishers since their last keyframes, so that who comes to
+        /// watch sees a picture at once. What nobody watches there has three quarters of it. Then:
+        /// a track is kept again from its next keyframe on.
+        cache_bytes_per_shard_max: usize = 268_435_456, within(65_536, 1 << 40), restart();
 
         /// Bits each second that a viewer is sent at most.
         viewer_bps_max: u64 = 20_000_000, within(50_000, 1_000_000_000), restart();
@@ -126,10 +132,32 @@ keys! {
     }
 }
 
+/// A session: its keys and state, a thousand packets that wait and a thousand that may be sent
+/// again, by reference.
+const SESSION_BYTES: u64 = (64 + 2 * 1_000 / 4) * 1024;
+
+/// What viewers of a stream refer to together: a thousand packets that may be sent again.
+const STREAM_BYTES: u64 = 1_000 * 1_200;
+
 impl Rtc {
     /// Whether it is wanted at all.
     pub fn is_wanted(&self) -> bool {
         !self.listen.is_empty()
+    }
+
+    /// What WebRTC adds to [`crate::Limits::memory_terms`] with so many shards; nothing where it is
+    /// not wanted.
+    pub fn memory_terms(&self, shards_count: usize) -> Vec<MemoryTerm> {
+        if !self.is_wanted() {
+            return Vec::new();
+        }
+        let shards = shards_count as u64;
+        let sessions = shards.saturating_mul(self.sessions_per_shard_max as u64);
+        vec![
+            MemoryTerm::new("rtc sessions", sessions, SESSION_BYTES),
+            MemoryTerm::new("rtc streams", self.streams_max as u64, STREAM_BYTES),
+            MemoryTerm::new("rtc keyframe caches", shards, self.cache_bytes_per_shard_max as u64),
+        ]
     }
 
     /// Where browsers are told to send: each external address with the port of its family.

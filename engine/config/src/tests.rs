@@ -293,6 +293,16 @@ fn what_turn_may_hold_is_in_the_sum_where_it_starts() {
 }
 
 #[test]
+fn what_webrtc_may_hold_is_in_the_sum_where_it_is_wanted() {
+    assert!(Config::default().rtc.memory_terms(2).is_empty());
+    let text = "[rtc]\nlisten = [\"192.0.2.1:8443\"]\ncache_bytes_per_shard_max = 1000000\n";
+    let terms = Config::parse("f", text).expect("in order").rtc.memory_terms(2);
+    let of = |name: &str| terms.iter().find(|term| term.name.contains(name)).expect(name).bytes;
+    assert_eq!(of("caches"), 2_000_000);
+    assert!(of("sessions") > 2 * 10_000 * 512 * 1024 && of("streams") >= 10_000 * 1_000_000);
+}
+
+#[test]
 fn files_have_their_places_and_their_memory() {
     let of = |lines: &str| format!("[[files]]\ndirectory = \"d\"\n{lines}\n");
     let config = Config::parse("f", &of("prefix = \"/media/\"")).expect("in order");

@@ -4,7 +4,8 @@
 //! The publisher's shard keeps what came since each keyframe whether anybody watches or not; a
 //! shard whose first viewer comes is given it with the tracks, before any packet that follows. So
 //! no newcomer waits for a keyframe that has been sent already, and the publisher is not asked for
-//! one on each shard's behalf. All of it is bounded by [`TrackLimits`]; payloads are shared.
+//! one on each shard's behalf. A track's part is bounded by [`TrackLimits`], and a shard's sum by
+//! [`CacheRoom`]; payloads are shared.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -61,9 +62,19 @@ impl Feed {
         at: Instant,
         track: TrackId,
         packet: &Arc<RtpPacket>,
+        room: &mut CacheRoom,
     ) -> Option<usize> {
         let place = self.kept.iter().position(|kept| kept.info.id == track)?;
-        self.kept[place].track.push(at, packet).then_some(place)
+        let track = &mut self.kept[place].track;
+        let before_bytes = track.cache_bytes();
+        let is_new = track.push(at, packet);
+        room.changed(track, before_bytes, !self.viewers.is_empty());
+        is_new.then_some(place)
+    }
+
+    /// Bytes that it keeps since keyframes.
+    pub(crate) fn cache_bytes(&self) -> usize {
+        self.kept.iter().map(|kept| kept.track.cache_bytes()).sum()
     }
 
     /// Somebody needs to see all of it.
@@ -74,7 +85,44 @@ impl Feed {
     }
 }
 
+/// What all feeds of a shard may keep since keyframes, together.
+///
+/// What nobody watches here has three quarters of it, so that publishers without viewers cost the
+/// others nothing. A track that finds no room keeps nothing until its next keyframe: who comes to
+/// watch it meanwhile waits for that. The few packets that may have overtaken that keyframe are
+/// held all the same, so that the sum may be larger by these.
+#[derive(Debug)]
+pub(crate) struct CacheRoom {
+    bytes_max: usize,
+    /// What is kept, as far as it was counted packet by packet.
+    pub(crate) used_bytes: usize,
+    /// Tracks that found no room.
+    pub(crate) given_up: u64,
+}
+
+impl CacheRoom {
+    pub(crate) fn new(bytes_max: usize) -> CacheRoom {
+        CacheRoom { bytes_max, used_bytes: 0, given_up: 0 }
+    }
+
+    /// A track keeps something else than before.
+    fn changed(&mut self, track: &mut Track, before_bytes: usize, is_watched: bool) {
+        let after_bytes = track.cache_bytes();
+        self.used_bytes = (self.used_bytes + after_bytes).saturating_sub(before_bytes);
+        let bytes_max = if is_watched { self.bytes_max } else { self.bytes_max / 4 * 3 };
+        if self.used_bytes > bytes_max && after_bytes > before_bytes && track.give_up_cache() {
+            self.given_up += 1;
+            self.used_bytes = (self.used_bytes + track.cache_bytes()).saturating_sub(after_bytes);
+        }
+    }
+}
+
 impl Rtc {
+    /// Counts anew what is kept: feeds that are gone are no longer in it.
+    pub(crate) fn count_caches(&mut self) {
+        self.cache_room.used_bytes = self.feeds.values().map(Feed::cache_bytes).sum();
+    }
+
     /// A publisher is here: what a newcomer needs of it is kept from now on.
     pub(crate) fn keep_own<I: Io, M: Send + From<Letter>>(
         &mut self,

@@ -15,7 +15,7 @@ use shards_runtime::{
 use crate::asks::Asks;
 use crate::directory::{Directory, Name};
 use crate::entry::Entry;
-use crate::feed::Feed;
+use crate::feed::{CacheRoom, Feed};
 use crate::ids::{Names, SessionId};
 use crate::letter::{Letter, Path};
 use crate::local::Locals;
@@ -92,6 +92,7 @@ pub struct Rtc {
     pub(crate) directory: Directory,
     pub(crate) watched: BTreeMap<Name, Watched>,
     pub(crate) feeds: BTreeMap<SessionId, Feed>,
+    pub(crate) cache_room: CacheRoom,
     /// Connections of ICE-TCP, and where each is.
     pub(crate) connections: Slab<Connection>,
     pub(crate) connection_of: Table<Path, Token>,
@@ -130,6 +131,7 @@ impl Rtc {
             directory: Directory::new(rtc.streams_max),
             watched: BTreeMap::new(),
             feeds: BTreeMap::new(),
+            cache_room: CacheRoom::new(settings.config.rtc.cache_bytes_per_shard_max),
             connections: Slab::new(rtc.sessions_per_shard_max),
             connection_of: Table::default(),
             asks: Asks::default(),
@@ -400,6 +402,8 @@ impl Rtc {
         stats.publishers_count += self.locals.publishers_count();
         stats.streams = self.stream_rows();
         stats.streams_count = self.directory.live_count();
+        stats.cache_bytes = self.cache_room.used_bytes;
+        stats.caches_given_up = self.cache_room.given_up;
         stats.streams_known_count = self.directory.streams_count();
         stats.connections_count = self.connections.len();
         stats.sends = self.wire.sends;

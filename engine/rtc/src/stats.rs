@@ -58,6 +58,10 @@ pub struct Stats {
     pub sends: u64,
     /// Batches of packets that a slow shard of viewers has not got.
     pub batches_dropped: u64,
+    /// Bytes that are kept since publishers' keyframes.
+    pub cache_bytes: usize,
+    /// Tracks that there was no room for to keep them.
+    pub caches_given_up: u64,
     /// Keyframes that viewers asked for.
     pub keyframes_wanted: u64,
     /// Keyframes that publishers were asked for.

@@ -456,7 +456,7 @@ impl Rtc {
         let Some(feed) = self.feeds.get_mut(&session) else { return };
         feed.tracks_are(&tracks, limits);
         for (track, packet) in replay.iter().flat_map(|batch| &batch.packets) {
-            feed.keep(packet.received_at, *track, packet);
+            feed.keep(packet.received_at, *track, packet, &mut self.cache_room);
         }
         for number in feed.viewers.clone() {
             self.attach(cx, crate::rtc::token_of(number));
@@ -478,9 +478,10 @@ impl Rtc {
             let (run, after) = rest.split_at(run_length(rest));
             rest = after;
             let Some(feed) = self.feeds.get_mut(&batch.session) else { return };
+            let room = &mut self.cache_room;
             let run: Vec<_> = run
                 .iter()
-                .filter_map(|(track, packet)| Some((feed.keep(now, *track, packet)?, packet)))
+                .filter_map(|(track, packet)| Some((feed.keep(now, *track, packet, room)?, packet)))
                 .collect();
             let mut viewer = feed.viewers.first().copied();
             while let Some(number) = viewer {
@@ -569,6 +570,7 @@ impl Rtc {
     /// keyframes that were wanted too early are asked for. Once a second.
     pub(crate) fn keep_house<I: Io, M: Send + From<Letter>>(&mut self, cx: &mut Context<'_, I, M>) {
         let now = cx.now();
+        self.count_caches();
         let mut succeeding = BTreeSet::new();
         for (name, watched) in &self.watched {
             if !watched.viewers.is_empty() {

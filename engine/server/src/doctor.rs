@@ -21,7 +21,9 @@ pub fn examine(config: &Config) -> ExitCode {
     let turn = config.turn.memory_terms(shards_count);
     let files = config.files_memory_terms(shards_count);
     let mut total = 0_u64;
-    for term in config.limits.memory_terms(shards_count).into_iter().chain(turn).chain(files) {
+    let rtc = config.rtc.memory_terms(shards_count);
+    let terms = config.limits.memory_terms(shards_count).into_iter();
+    for term in terms.chain(turn).chain(rtc).chain(files) {
         println!("  {:>12} KiB  {}", term.bytes / 1024, term.name);
         total = total.saturating_add(term.bytes);
     }

@@ -126,6 +126,17 @@ impl Track {
         true
     }
 
+    /// Lets go of what is kept since keyframes, up to the next ones; false where nothing is.
+    pub fn give_up_cache(&mut self) -> bool {
+        let mut has_given_up = false;
+        for layer in self.layers.iter_mut().filter(|layer| layer.is_whole) {
+            has_given_up = true;
+            self.counters.cache_overflows += 1;
+            layer.clear();
+        }
+        has_given_up
+    }
+
     /// A viewer wants a keyframe of this layer. Comes out of [`poll`](Self::poll) as soon as the
     /// gate is open.
     pub fn want_keyframe(&mut self, rid: Option<Rid>) {

@@ -45,7 +45,7 @@ pub(crate) fn rtc_families(shards: &[ShardStats], page: &mut Page) {
         return;
     }
     type Of = fn(&engine_rtc::Stats) -> u64;
-    let families: [(&str, Kind, &str, Of); 29] = [
+    let families: [(&str, Kind, &str, Of); 31] = [
         ("publishers", Kind::Gauge, "Sessions that publish.", |s| s.publishers_count as u64),
         ("viewers", Kind::Gauge, "Sessions that watch.", |s| s.viewers_count as u64),
         ("tracks", Kind::Gauge, "Tracks of publishers.", |s| s.tracks_count as u64),
@@ -88,6 +88,12 @@ pub(crate) fn rtc_families(shards: &[ShardStats], page: &mut Page) {
         }),
         ("batches_dropped_total", Kind::Counter, "Batches too many for a shard.", |s| {
             s.batches_dropped
+        }),
+        ("cache_bytes", Kind::Gauge, "Bytes kept since publishers' keyframes.", |s| {
+            s.cache_bytes as u64
+        }),
+        ("caches_given_up_total", Kind::Counter, "Tracks that found no room to be kept.", |s| {
+            s.caches_given_up
         }),
         ("keyframes_wanted_total", Kind::Counter, "PLI and FIR of viewers.", |s| {
             s.keyframes_wanted

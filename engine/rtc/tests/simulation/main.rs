@@ -94,6 +94,32 @@ fn viewers_on_all_shards_see_what_is_published_and_nothing_else() {
 }
 
 #[test]
+fn what_nobody_watches_is_kept_as_far_as_there_is_room() {
+    let room = 131_072;
+    let more = format!("cache_bytes_per_shard_max = {room}\n");
+    let mut stage = Stage::new(5, Faults::none(), 1, &more);
+    let all: Vec<usize> =
+        (0..4).map(|number| stage.join(0, Role::Publish, &format!("stream-{number}"))).collect();
+    stage.until("all are connected", |stage| all.iter().all(|it| stage.is_connected(*it)));
+    for count in 0..100 {
+        all.iter().for_each(|publisher| stage.send_picture(*publisher, count == 0, 7));
+        stage.pass(Duration::from_millis(33));
+        let kept = stage.stats()[0].cache_bytes;
+        // Whoever comes next gives up, so that a packet of each may be too much for a moment.
+        assert!(kept <= room / 4 * 3 + 4 * 500, "{kept} bytes are kept");
+    }
+    let stats = stage.stats().remove(0);
+    assert!((1..=4).contains(&stats.caches_given_up), "{}", stats.caches_given_up);
+    assert!(stats.cache_bytes > 0, "the others are kept on");
+    // Who comes to watch waits for a keyframe, and then sees it.
+    let viewer = stage.join(0, Role::View, "stream-0");
+    stage.until("the viewer is connected", |stage| stage.is_connected(viewer));
+    stage.film(all[0], 60, 7);
+    stage.pass(Duration::from_secs(1));
+    assert!(stage.seen(viewer).len() >= 30);
+}
+
+#[test]
 fn who_comes_later_sees_a_picture_at_once() {
     let mut stage = Stage::new(3, Faults::none(), 2, "");
     let publisher = stage.join(0, Role::Publish, "stage");
