@@ -12,6 +12,7 @@ use crate::backlog::Subscriber;
 use crate::directory::Name;
 use crate::ids::SessionId;
 use crate::letter::Path;
+use crate::messages::Channels;
 use crate::stats::{End, Ended, Row};
 use crate::viewing::Viewing;
 
@@ -42,6 +43,7 @@ pub struct Entry {
     pub(crate) timer_at: Option<Instant>,
     pub(crate) publishing: Publishing,
     pub(crate) viewing: Viewing,
+    pub(crate) channels: Channels,
     /// Why we end it, if we do.
     pub(crate) end: Option<End>,
     pub(crate) cause: Option<CloseCause>,

@@ -1,7 +1,7 @@
 //! What shards say to each other about sessions, streams and packets.
 //!
-//! [`Letter::Packets`], [`Letter::Stray`] may find a full queue: packets wait in the publisher's
-//! bounded backlog, a stray datagram is lost as on the way. Everything else arrives.
+//! [`Letter::Packets`], [`Letter::Said`] and [`Letter::Stray`] may find a full queue: packets wait
+//! in the publisher's bounded backlog, the others are lost as on the way. Everything else arrives.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use crate::entry::Entry;
 use crate::estimates::Spread;
 use crate::ids::SessionId;
 use crate::layers::LayerWish;
+use crate::messages::Said;
 use crate::stats::End;
 
 /// One letter; small enough for a message of the mesh.
@@ -90,6 +91,8 @@ pub enum Letter {
     },
     /// What it sent in a tick.
     Packets(Arc<Batch>),
+    /// What it said on a data channel.
+    Said(Arc<Said>),
 
     // About sessions.
     /// A datagram that belongs to a session elsewhere.

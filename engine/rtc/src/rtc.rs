@@ -240,6 +240,7 @@ impl Rtc {
     ) {
         match letter {
             Letter::Packets(batch) => self.deliver(cx, &batch),
+            Letter::Said(said) => self.said(cx.now(), &said),
             Letter::Stray(stray) => self.stray(cx, *stray),
             Letter::Send(framed) => self.send_framed(cx, framed.0, &framed.1),
             Letter::Route { from: path, session } => self.route(path, from, session),

@@ -11,6 +11,7 @@ use crate::directory::{Claim, Who};
 use crate::entry::{Entry, Publishing};
 use crate::ids::SessionId;
 use crate::letter::{Command, Letter, Manage};
+use crate::messages::Channels;
 use crate::rtc::{Owner, Place, Rtc, number_of};
 use crate::stats::End;
 use crate::viewing::Viewing;
@@ -91,6 +92,7 @@ impl Rtc {
             timer_at: None,
             publishing: Publishing::default(),
             viewing: Viewing::default(),
+            channels: Channels::default(),
             end: None,
             cause: None,
         };
@@ -444,10 +446,12 @@ impl Rtc {
                     let Entry { viewing, session, .. } = &mut **entry;
                     viewing.set_estimate(bits_per_second, session);
                 }
-                Output::Disconnected
-                | Output::ChannelOpened(..)
-                | Output::Message { .. }
-                | Output::ChannelClosed(_) => {}
+                Output::ChannelOpened(channel, label) => entry.channels.opened(channel, &label),
+                Output::ChannelClosed(channel) => entry.channels.closed(channel),
+                Output::Message { channel, is_text, bytes } => {
+                    self.message(cx, token, channel, (is_text, bytes));
+                }
+                Output::Disconnected => {}
             }
         }
         self.wire.send(cx, run);

@@ -66,6 +66,12 @@ pub struct Stats {
     pub keyframes_wanted: u64,
     /// Keyframes that publishers were asked for.
     pub keyframes_requested: u64,
+    /// Messages of publishers on data channels that were passed on.
+    pub messages_in: u64,
+    /// Messages handed to viewers.
+    pub messages_out: u64,
+    /// Messages dropped: too much at once, of a viewer, or with no room on the way.
+    pub messages_dropped: u64,
     /// Connections of ICE-TCP.
     pub connections_count: usize,
     /// Connections that there was no room for.

@@ -45,12 +45,17 @@ pub(crate) fn rtc_families(shards: &[ShardStats], page: &mut Page) {
         return;
     }
     type Of = fn(&engine_rtc::Stats) -> u64;
-    let families: [(&str, Kind, &str, Of); 31] = [
+    let families: [(&str, Kind, &str, Of); 34] = [
         ("publishers", Kind::Gauge, "Sessions that publish.", |s| s.publishers_count as u64),
         ("viewers", Kind::Gauge, "Sessions that watch.", |s| s.viewers_count as u64),
         ("tracks", Kind::Gauge, "Tracks of publishers.", |s| s.tracks_count as u64),
         ("streams", Kind::Gauge, "Streams that are published.", |s| s.streams_count as u64),
         ("connections", Kind::Gauge, "Connections of ICE-TCP.", |s| s.connections_count as u64),
+        ("messages_in_total", Kind::Counter, "Publishers' messages passed on.", |s| s.messages_in),
+        ("messages_out_total", Kind::Counter, "Messages handed to viewers.", |s| s.messages_out),
+        ("messages_dropped_total", Kind::Counter, "Messages without room or addressee.", |s| {
+            s.messages_dropped
+        }),
         ("connections_refused_total", Kind::Counter, "Connections without room.", |s| {
             s.connections_refused
         }),

@@ -245,6 +245,51 @@ fn a_viewer_is_sent_the_layer_that_it_asks_for() {
 }
 
 #[test]
+fn what_a_publisher_says_its_viewers_hear() {
+    if !have(&["chromium", "python3", "pip3"]) {
+        return;
+    }
+    let (server, _) = start();
+    let mut pages = Pages::new(&server);
+    pages.open("publisher", &format!("mode=publish&stream=stage&token={TOKEN}&chat=1"));
+    wait_for("the page publishes", || pages.counts("publisher").0 > 25);
+    for (name, how) in [("one", "&chat=1"), ("two", "&chat=1"), ("silent", "")] {
+        pages.open(name, &format!("mode=watch&stream=stage{how}"));
+    }
+    for name in ["one", "two"] {
+        wait_for("it hears text and bytes", || {
+            let said = pages.said(name);
+            let has = |text: &str| said.iter().filter(|it| it.starts_with(text)).count() >= 5;
+            has("heard publish ") && has("heard bytes 1-2-3")
+        });
+    }
+    if let Some(setting) = aiortc() {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/rtc/peer.py");
+        let args = [&*setting, "python3", script, "watch", &server.url("/whep/stage"), "", "25"];
+        let watched = run_to_end("env", &args, Duration::from_secs(90));
+        let printed = String::from_utf8_lossy(&watched.stdout).into_owned();
+        let line = printed.lines().find_map(|line| line.strip_prefix("messages "));
+        let mut counts = line.unwrap_or_default().split(" texts ").map(str::parse::<u32>);
+        let mut next = || counts.next().and_then(Result::ok).unwrap_or(0);
+        let (all, texts) = (next(), next());
+        assert!(texts >= 2 && all > texts, "{printed}");
+    }
+    // What viewers say goes nowhere, and nobody is told who has not asked.
+    for name in ["publisher", "one", "two", "silent"] {
+        let said = pages.said(name);
+        let is_foreign = |text: &&String| match name {
+            "publisher" | "silent" => text.starts_with("heard"),
+            _ => text.starts_with("heard watch"),
+        };
+        assert_eq!(said.iter().find(is_foreign), None, "{name}");
+    }
+    let metric = |name: &str| server.metric(&format!("skywave_rtc_{name}")).unwrap_or_default();
+    assert!(metric("messages_in_total") >= 10.0 && metric("messages_out_total") >= 20.0);
+    assert!(metric("messages_dropped_total") >= 2.0, "what viewers said");
+    assert_eq!(metric("session_panics_total"), 0.0);
+}
+
+#[test]
 fn where_no_udp_passes_pages_come_by_tcp() {
     if !have(&["chromium"]) {
         return;

@@ -49,6 +49,8 @@ async def main(mode, url, token, seconds):
         pc.addTransceiver("audio", direction="recvonly")
         pc.addTransceiver("video", direction="recvonly")
         pc.on("track", lambda track: asyncio.ensure_future(take(track)))
+    messages = []
+    pc.createDataChannel("chat").on("message", messages.append)
     await pc.setLocalDescription(await pc.createOffer())
     offer = pc.localDescription.sdp.encode()
     status, headers, answer = await asyncio.to_thread(ask, "POST", url, token, offer)
@@ -59,6 +61,8 @@ async def main(mode, url, token, seconds):
         if pc.connectionState == "connected" and min(counts.values()) >= 50 and mode == "watch":
             break
     print(pc.connectionState, "audio", counts["audio"], "video", counts["video"], flush=True)
+    texts = [message for message in messages if isinstance(message, str)]
+    print("messages", len(messages), "texts", len(texts), flush=True)
     host = "/".join(url.split("/")[:3])
     status, _, _ = await asyncio.to_thread(ask, "DELETE", host + headers["Location"], token)
     print("deleted", status, flush=True)
