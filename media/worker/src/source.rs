@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ffmpeg_next as ffmpeg;
+use ffmpeg_next::error::{EACCES, EBUSY, EINVAL, ENODEV, ENOENT, ENOTTY, ENXIO, EPERM};
 use ffmpeg_next::{Dictionary, codec, format, media};
 use media_link::{Ending, StreamJob};
 
@@ -59,11 +60,34 @@ pub fn start(job: &StreamJob, mailbox: Arc<Mailbox>) -> std::io::Result<()> {
     let read = move || {
         let ending = match read(&address, repeats, &mailbox) {
             Ok(()) => Ending::Complete,
-            Err(error) => Ending::SourceLost { cause: error.to_string() },
+            Err(error) => Ending::SourceLost { cause: cause_of(Kind::of(&address), error) },
         };
         mailbox.post(Letter::SourceEnded(ending));
     };
     thread::Builder::new().name("source".into()).spawn(read).map(drop)
+}
+
+/// Why a source is lost, without its address. What FFmpeg says of a device leaves open which of the
+/// two is missing, and what to do.
+fn cause_of(kind: Kind, error: ffmpeg::Error) -> String {
+    let what = match (kind, error) {
+        (Kind::Device, ffmpeg::Error::DemuxerNotFound) => "FFmpeg was built without V4L2",
+        (Kind::Device, ffmpeg::Error::Other { errno: ENOENT | ENODEV | ENXIO }) => {
+            "there is no such V4L2 device: no camera, or no driver for it"
+        }
+        (Kind::Device, ffmpeg::Error::Other { errno: EACCES | EPERM }) => {
+            "this user may not open the V4L2 device: is it of the group video?"
+        }
+        (Kind::Device, ffmpeg::Error::Other { errno: EBUSY }) => {
+            "another program has the V4L2 device"
+        }
+        (Kind::Device, ffmpeg::Error::Other { errno: ENOTTY | EINVAL }) => {
+            "it is no V4L2 device that takes pictures"
+        }
+        (Kind::Live | Kind::Device, ffmpeg::Error::Eof) => "it has stopped sending",
+        _ => return error.to_string(),
+    };
+    what.to_owned()
 }
 
 fn options(kind: Kind, address: &str) -> Dictionary<'static> {
@@ -175,7 +199,11 @@ fn read(address: &str, repeats: bool, mailbox: &Mailbox) -> Result<(), ffmpeg::E
             end_us = end_us.max(rescale(end, packet.time_base, MICROSECOND));
             mailbox.post(Letter::SourcePacket(packet));
         })?;
-        if !(is_file && repeats && is_some) {
+        if !is_file {
+            // What is live has no end: a camera that says goodbye may come back.
+            return Err(ffmpeg::Error::Eof);
+        }
+        if !(repeats && is_some) {
             return Ok(());
         }
         watch.wind();

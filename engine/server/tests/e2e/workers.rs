@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::harness::{Folder, Server, Setup, free_port, have, wait_for};
+use crate::harness::{Folder, Server, Setup, free_port, have, peer, wait_for};
 use crate::rtc::{Pages, own_address};
 
 /// Whether there is the program beside the server's own; cargo builds it with the workspace, not
@@ -123,4 +123,47 @@ fn what_a_page_publishes_is_recorded() {
     };
     assert!(frames("video") >= 50 && frames("audio") >= 150, "{said}");
     drop(server);
+}
+
+/// Whether there is a server of RTSP to test with: GStreamer's, by Debian's Python.
+fn has_rtsp() -> bool {
+    let import = "import gi; gi.require_version('GstRtspServer', '1.0')";
+    let status = Command::new("/usr/bin/python3").args(["-c", import]).status();
+    let is_there = status.is_ok_and(|status| status.success());
+    let is_needed = std::env::var("SKYWAVE_TEST_ORACLES").is_ok();
+    assert!(is_there || !is_needed, "apt-get install gir1.2-gst-rtsp-server-1.0");
+    is_there
+}
+
+#[test]
+fn a_camera_is_watched_and_watched_again_when_it_comes_back() {
+    if !has_worker() || !have(&["chromium"]) || !has_rtsp() {
+        return;
+    }
+    let port = free_port().to_string();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/workers/camera.py");
+    let camera = || peer("/usr/bin/python3", &[script, &port]);
+    let rtc = format!("{}:{}", own_address(), free_port());
+    let stream = format!("cam=rtsp://somebody:secret@127.0.0.1:{port}/cam");
+    let flags = ["--rtc", &rtc, "--stream", &stream];
+    let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+    let server = Server::start_with(Setup { toml: String::new(), flags, port: 0 });
+    // The viewer comes before the camera, and waits.
+    let mut pages = Pages::of(&server, include_str!("rtc/page.html"));
+    pages.open("viewer", "mode=watch&stream=cam");
+    let first = camera();
+    let watches = |frames: u64| {
+        wait_for("it is seen and heard", || {
+            let (seen, heard, _) = pages.counts("viewer");
+            seen >= frames && heard > 50
+        });
+    };
+    watches(50);
+    drop(first);
+    let log = || server.log();
+    wait_for("the source is lost", || log().contains("it has stopped sending"));
+    let before = pages.counts("viewer").0;
+    let _second = camera();
+    watches(before + 50);
+    assert!(!log().contains("secret"), "no credentials in the log");
 }

@@ -270,3 +270,11 @@ fn a_tone_and_silence_are_no_voice_but_loud_enough_for_the_level_alone() {
         }
     }
 }
+
+#[test]
+fn a_camera_that_is_not_there_is_said_to_be_missing() {
+    let mut worker = Worker::start(&stream("/dev/video93", ""));
+    let Ending::SourceLost { cause } = worker.ending() else { panic!("it may come yet") };
+    assert!(cause.contains("no such V4L2 device"), "{cause}");
+    assert!(!cause.contains("/dev/video93"), "without the path: {cause}");
+}
