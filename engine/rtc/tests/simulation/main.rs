@@ -84,8 +84,8 @@ fn viewers_on_all_shards_see_what_is_published_and_nothing_else() {
             let mut numbers: Vec<u64> = seen.iter().map(|(number, _)| *number).collect();
             numbers.sort_unstable();
             numbers.dedup();
-            // What is lost is sent again; a little may be given up. Before its side of the handshake
-            // is over, which loss may delay by half a second, a viewer cannot read anything.
+            // What is lost is sent again; a little may be given up. Before its own handshake is
+            // over, which loss may delay by half a second, a viewer cannot read anything.
             let first = numbers.first().map_or(90, |first| *first as usize);
             assert!(first <= 30, "seed {seed}, viewer {viewer}: the first is {first}");
             let of_rest = numbers.len() + first - 1;
