@@ -191,6 +191,9 @@ pub fn may(config: &Config, role: Role, name: &str, token: Option<&str>) -> Resu
     if role != Role::View && stream.is_some_and(|stream| stream.from_mount.is_some()) {
         return Err(Answer::refusal(403, "a mount is heard on this stream"));
     }
+    if role != Role::View && config.workers.named_sources().any(|(its, _)| its == name) {
+        return Err(Answer::refusal(403, "the server has this stream's source"));
+    }
     let to_mount = stream.and_then(|stream| stream.to_mount.as_deref());
     let (own, common) = match (role, to_mount) {
         (Role::View, _) => {

@@ -62,7 +62,8 @@ fn a_mount_is_fed_by_who_could_be_its_source() {
                 [[stream]]\nname = \"studio\"\nto_mount = \"/live.opus\"\n\
                 [[stream]]\nname = \"own\"\nto_mount = \"/own.opus\"\n\
                 [[stream]]\nname = \"desk\"\nto_mount = \"/desk.opus\"\npublish_token = \"desk\"\n\
-                [[stream]]\nname = \"air\"\nfrom_mount = \"/live.opus\"\n";
+                [[stream]]\nname = \"air\"\nfrom_mount = \"/live.opus\"\n\
+                [workers]\nsources = [\"door=rtsp://camera/1\"]\n";
     let config = Config::parse("f", text).expect("in order");
     let cases = [
         ("studio", "source", 0),
@@ -73,6 +74,7 @@ fn a_mount_is_fed_by_who_could_be_its_source() {
         ("desk", "desk", 0),
         ("desk", "source", 401),
         ("air", "all", 403),
+        ("door", "all", 403),
         ("any", "encoder", 0),
         ("any", "source", 401),
     ];

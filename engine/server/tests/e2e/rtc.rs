@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::harness::{Folder, Peer, Server, Setup, free_port, have, peer, run_to_end, wait_for};
+use crate::harness::{Folder, Peer, Server, free_port, have, peer, run_to_end, wait_for};
 use crate::turn::page_server;
 
 pub(crate) const TOKEN: &str = "a-token-of-the-test";
@@ -28,17 +28,13 @@ pub(crate) fn own_address() -> IpAddr {
 fn start() -> (Server, u16) {
     let (ip, port, turn) = (own_address(), free_port(), free_port());
     let toml = format!(
-        "[auth]\ntokens = [\"{TOKEN}\"]\n[rtc]\nlisten = [\"{ip}:{port}\"]\n\
+        "[server]\ndata_dir = \"{{dir}}\"\n[auth]\ntokens = [\"{TOKEN}\"]\n\
+         [rtc]\nlisten = [\"{ip}:{port}\"]\n\
          [turn]\nlisten = [\"{ip}:{turn}\"]\nsecrets = [\"{SECRET}\"]\n\
          allow_peers = [\"{ip}/32\", \"127.0.0.0/8\"]\nice_servers = \"admin\"\n\
          [[stream]]\nname = \"stage\"\n"
     );
-    let folder = Folder::new("rtc");
-    let flags = ["--data-dir".to_owned(), folder.path().display().to_string()];
-    let server = Server::start_with(Setup { toml, flags: flags.into(), port: 0 });
-    // The folder of the log stays as long as the process.
-    std::mem::forget(folder);
-    (server, turn)
+    (Server::start(&toml), turn)
 }
 
 /// Pages of one Chromium each, and what they say.

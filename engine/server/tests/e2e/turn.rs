@@ -22,21 +22,19 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 /// A server with TURN on loopback, whose peers are allowed there; its TURN ports.
 fn start(more: &str) -> (Server, u16, u16) {
-    let folder = Folder::new("turn-certificate");
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
     let pem = made.cert.pem() + &made.signing_key.serialize_pem();
-    let certificate = folder.write("turn.pem", pem);
     let (port, tls_port) = (free_port(), free_port());
     let toml = format!(
-        "[tls]\ncertificates = [\"{}\"]\n[turn]\nlisten = [\"127.0.0.1:{port}\"]\n\
+        "[server]\ndata_dir = \"{{dir}}\"\n[tls]\ncertificates = [\"{{dir}}/turn.pem\"]\n\
+         [turn]\nlisten = [\"127.0.0.1:{port}\"]\n\
          listen_tls = [\"127.0.0.1:{tls_port}\"]\nusers = [\"anna:secret\"]\n\
-         secrets = [\"{SECRET}\"]\nallow_peers = [\"127.0.0.0/8\"]\nice_servers = \"admin\"\n{more}",
-        certificate.display()
+         secrets = [\"{SECRET}\"]\nallow_peers = [\"127.0.0.0/8\"]\nice_servers = \"admin\"\n{more}"
     );
-    let flags = ["--data-dir".to_owned(), folder.path().display().to_string()];
-    let server = Server::start_with(Setup { toml, flags: flags.into(), port: 0 });
-    // The files are read when it starts; the folder of the log stays as long as the process.
-    std::mem::forget(folder);
+    let setup = Setup { toml, ..Setup::default() };
+    let server = Server::start_prepared(&setup, |folder| {
+        std::fs::write(folder.join("turn.pem"), &pem).expect("a file");
+    });
     (server, port, tls_port)
 }
 
