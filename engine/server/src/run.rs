@@ -300,6 +300,11 @@ fn bind_acceptors(config: &mut Config) -> anyhow::Result<Vec<Acceptor>> {
     Ok(acceptors)
 }
 
+/// How often, and after how long, an address that somebody has is tried again.
+const PROBES_AGAIN: usize = 20;
+const PROBE_AGAIN_AFTER: Duration = Duration::from_millis(50);
+
+#[expect(clippy::disallowed_methods, reason = "no shard runs yet")]
 fn probe_address(acceptor: &Acceptor) -> anyhow::Result<()> {
     use rustix::net::{AddressFamily, SocketType, bind, listen, socket, sockopt};
     let address: SocketAddr = acceptor.address;
@@ -313,7 +318,17 @@ fn probe_address(acceptor: &Acceptor) -> anyhow::Result<()> {
         bind(&probe, &address)?;
         listen(&probe, 1)
     };
-    attempt().with_context(|| format!("cannot listen on {address}"))
+    // A server that was killed a moment ago holds its addresses until the kernel has taken its
+    // rings apart, some 50 ms; whoever starts it again at once would be told that it still runs.
+    let mut outcome = attempt();
+    for _ in 0..PROBES_AGAIN {
+        if outcome != Err(rustix::io::Errno::ADDRINUSE) {
+            break;
+        }
+        std::thread::sleep(PROBE_AGAIN_AFTER);
+        outcome = attempt();
+    }
+    outcome.with_context(|| format!("cannot listen on {address}"))
 }
 
 fn ring_config(config: &Config) -> RingConfig {
