@@ -99,6 +99,23 @@ describe('at the server itself', () => {
     noComplaints();
   });
 
+  test('who may not know what is live is not told that nothing is', async () => {
+    const guarded = new Skywave();
+    await guarded.start('[auth]\ntokens = ["secret"]\n');
+    try {
+      const ann = await person(browser, guarded.url, { name: 'Ann', viewport: DESK });
+      people.push(ann);
+      await ann.page.getByText('The server does not tell you which streams are live.').waitFor();
+      await ann.page.getByRole('link', { name: 'Watch' }).first().click();
+      await ann.page.getByText('The server does not let you list its streams.').waitFor();
+      expect(await ann.page.getByText('No stream is live').count()).toBe(0);
+      await ann.page.goto(`${guarded.url}/app/watch?token=secret`);
+      await ann.page.getByText('No stream is live').waitFor();
+    } finally {
+      await guarded.stop();
+    }
+  });
+
   test('the status is this server’s', async () => {
     const ann = await come('Ann', '/app/status');
     await ann.page.getByText('online as Ann').waitFor();

@@ -8,7 +8,7 @@ import { StreamList } from '../parts/stream-list';
 import { count } from '../parts/words';
 import { isOnline, peers } from '../state/link';
 import { hrefOf } from '../state/place';
-import { refreshStreams, streams } from '../state/streams';
+import { hasList, refreshStreams, streams } from '../state/streams';
 import { token } from '../state/settings';
 import { Users } from '../parts/icons';
 
@@ -23,7 +23,11 @@ export function HomePage() {
           <h2 id="on">On now</h2>
           <a href={hrefOf('watch')}>All streams</a>
         </div>
-        <StreamList streams={streams.value.slice(0, 6)} />
+        {hasList.value || streams.value.length > 0 ? (
+          <StreamList streams={streams.value.slice(0, 6)} />
+        ) : (
+          <p class="quiet">The server does not tell you which streams are live.</p>
+        )}
       </section>
       <section aria-labelledby="here">
         <div class="line">

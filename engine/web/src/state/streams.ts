@@ -9,13 +9,18 @@ import { token } from './settings';
 
 const listed = signal<StreamInfo[]>([]);
 
-/** Whether the server has a list; without one a stream's name has to be known. */
+/** Whether the server tells its list; without one a stream's name has to be known. */
 export const hasList = signal(true);
 
 export const streams = computed(() => mergeStreams(listed.value, streamsOfPeers(peers.value)));
 
 export async function refreshStreams(): Promise<true> {
-  const list = await listStreams(token.value);
+  // Who is refused knows of no stream, which is not that there is none.
+  const refused = (problem: unknown) => {
+    hasList.value = false;
+    throw problem;
+  };
+  const list = await listStreams(token.value).catch(refused);
   hasList.value = list !== null;
   listed.value = list ?? [];
   return true;
