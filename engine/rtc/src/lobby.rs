@@ -12,9 +12,11 @@
 //! [`Rtc`]: crate::Rtc
 
 use std::collections::BTreeMap;
-use std::io::{self, Read};
+use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -26,6 +28,9 @@ use media_rtc::{
 /// What may wait for the thread that calls [`Lobby::wait`]. Beyond, datagrams are lost, as on the
 /// way; whoever brings something waits.
 const WAITING_MAX: usize = 1_024;
+
+/// Sessions at once; more are turned away. Each datagram may be asked of all of them.
+const SESSIONS_MAX: usize = 64;
 
 /// How soon the socket's thread sees that the lobby is gone.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
@@ -58,11 +63,16 @@ enum Arrival<T> {
 pub struct Door<T> {
     arrivals: SyncSender<Arrival<T>>,
     config: SessionConfig,
+    sessions_count: Arc<AtomicUsize>,
 }
 
 impl<T> Clone for Door<T> {
     fn clone(&self) -> Door<T> {
-        Door { arrivals: self.arrivals.clone(), config: self.config.clone() }
+        Door {
+            arrivals: self.arrivals.clone(),
+            config: self.config.clone(),
+            sessions_count: self.sessions_count.clone(),
+        }
     }
 }
 
@@ -76,8 +86,12 @@ impl<T> Door<T> {
         let offer = std::str::from_utf8(offer).map_err(|_| malformed("not UTF-8"))?;
         let credentials = credentials().map_err(|_| OfferError::Closed)?;
         let (session, answer) = Session::answer(now(), &self.config, &credentials, role, offer)?;
+        let is_full = self.sessions_count.fetch_add(1, Relaxed) >= SESSIONS_MAX;
         let arrival = Arrival::Session(Box::new(session));
-        self.arrivals.try_send(arrival).map_err(|_| OfferError::Closed)?;
+        if is_full || self.arrivals.try_send(arrival).is_err() {
+            self.sessions_count.fetch_sub(1, Relaxed);
+            return Err(OfferError::Closed);
+        }
         Ok(answer)
     }
 
@@ -94,7 +108,10 @@ pub struct Lobby<T> {
     address: SocketAddr,
     arrivals: Receiver<Arrival<T>>,
     sessions: BTreeMap<Guest, Session>,
-    count: u64,
+    /// Those that are here, and those on their way in.
+    sessions_count: Arc<AtomicUsize>,
+    /// The last one's number.
+    last: Guest,
 }
 
 impl<T: Send + 'static> Lobby<T> {
@@ -119,8 +136,10 @@ impl<T: Send + 'static> Lobby<T> {
             }
         };
         std::thread::Builder::new().name("datagrams".to_owned()).spawn(receive)?;
-        let lobby = Lobby { socket, address, arrivals, sessions: BTreeMap::new(), count: 0 };
-        Ok((lobby, Door { arrivals: sender, config }))
+        let sessions_count = Arc::<AtomicUsize>::default();
+        let door = Door { arrivals: sender, config, sessions_count: sessions_count.clone() };
+        let sessions = BTreeMap::new();
+        Ok((Lobby { socket, address, arrivals, sessions, sessions_count, last: 0 }, door))
     }
 
     /// Waits for what happens next. Datagrams come and go in here.
@@ -133,8 +152,8 @@ impl<T: Send + 'static> Lobby<T> {
             let wait = deadline.map(|at| at.saturating_duration_since(now()));
             match self.arrivals.recv_timeout(wait.unwrap_or(LOOK_AGAIN)) {
                 Ok(Arrival::Session(session)) => {
-                    self.count += 1;
-                    self.sessions.insert(self.count, *session);
+                    self.last += 1;
+                    self.sessions.insert(self.last, *session);
                 }
                 Ok(Arrival::Datagram(source, bytes)) => self.datagram(source, &bytes),
                 Ok(Arrival::Brought(brought)) => return Happened::Brought(brought),
@@ -160,7 +179,9 @@ impl<T: Send + 'static> Lobby<T> {
                 self.socket.send_to(&transmit.bytes, transmit.destination).ok();
             }
         }
+        let before = self.sessions.len();
         self.sessions.retain(|_, session| !session.is_closed());
+        self.sessions_count.fetch_sub(before - self.sessions.len(), Relaxed);
         None
     }
 
@@ -182,9 +203,9 @@ impl<T: Send + 'static> Lobby<T> {
     }
 }
 
-fn credentials() -> io::Result<IceCredentials> {
+fn credentials() -> Result<IceCredentials, getrandom::Error> {
     let mut random = [0; 24];
-    std::fs::File::open("/dev/urandom")?.read_exact(&mut random)?;
+    getrandom::fill(&mut random)?;
     Ok(IceCredentials::from_random("", random).expect("an empty prefix is one"))
 }
 
