@@ -358,7 +358,12 @@ impl<S> Server<S> {
 
     /// Letters that were written in this tick leave; those to this shard are opened.
     fn send_letters<I: Io>(&mut self, cx: &mut Cx<'_, I, S>) {
-        while let Some((to, letter)) = self.everyone.with_mail(|mail| mail.letters.pop_front()) {
+        // What a letter to this shard makes it write goes with the next tick.
+        for _ in 0..self.everyone.with_mail(|mail| mail.letters.len()) {
+            let Some((to, letter)) = self.everyone.with_mail(|mail| mail.letters.pop_front())
+            else {
+                return;
+            };
             if to == cx.me() {
                 letter(&mut self.desk.state);
             } else {
