@@ -13,7 +13,7 @@ use std::sync::{Mutex, OnceLock};
 
 use engine_http::{Answer, Control, Handler, Method, Request, Route, ServerEvent, Status};
 use live::Live;
-use programs::{have, run};
+use programs::{have, run, shown_by_chromium};
 
 /// A page that listens, says something when it does, and shows what it hears.
 const PAGE: &str = "<!DOCTYPE html><title>t</title><pre id=heard></pre><script>
@@ -154,26 +154,6 @@ fn an_event_source_in_chromium() {
     }
     let profile = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"))
         .join(format!("live-{}.profile", std::process::id()));
-    let user_data_dir = format!("--user-data-dir={}", profile.display());
-    let shown = run(
-        "chromium",
-        &[
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-            "--disable-dev-shm-usage",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            &user_data_dir,
-            "--virtual-time-budget=20000",
-            "--timeout=60000",
-            "--dump-dom",
-            &url("/page"),
-        ],
-    );
-    let _ = std::fs::remove_dir_all(profile);
+    let shown = shown_by_chromium(&url("/page"), &profile, &[]);
     assert!(shown.contains(">[one|two]<"), "{shown}");
 }

@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use programs::{have, run, run_with};
+use programs::{have, run, run_with, shown_by_chromium};
 use protocol_http::{MultipartDecoder, MultipartLimits, MultipartStep};
 
 const TEXT: &str = "0123456789abcdefghijklmnopqrstuvwxyz";
@@ -267,27 +267,7 @@ fn chromium_loads_a_page() {
         return;
     }
     let profile = folder().with_extension("profile");
-    let user_data_dir = format!("--user-data-dir={}", profile.display());
-    let shown = run(
-        "chromium",
-        &[
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-            "--disable-dev-shm-usage",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            &user_data_dir,
-            "--virtual-time-budget=20000",
-            "--timeout=60000",
-            "--dump-dom",
-            &url("/page.html"),
-        ],
-    );
-    let _ = std::fs::remove_dir_all(profile);
+    let shown = shown_by_chromium(&url("/page.html"), &profile, &[]);
     assert!(shown.contains(">[206 abcdef 36]<"), "{shown}");
     let hex = shown.split("id=\"form\">[").nth(1).and_then(|rest| rest.split(']').next());
     let pairs = hex.expect("the posted form").as_bytes().chunks(2);

@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use programs::{have, run, run_with};
+use programs::{have, run, run_with, shown_by_chromium};
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 
@@ -201,28 +201,7 @@ fn chromium_loads_a_page() {
         return;
     }
     let profile = folder().with_extension("profile");
-    let user_data_dir = format!("--user-data-dir={}", profile.display());
     let page = format!("https://{}/page.html", address());
-    let shown = run(
-        "chromium",
-        &[
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-            "--disable-dev-shm-usage",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            "--ignore-certificate-errors",
-            &user_data_dir,
-            "--virtual-time-budget=20000",
-            "--timeout=60000",
-            "--dump-dom",
-            &page,
-        ],
-    );
-    let _ = std::fs::remove_dir_all(profile);
+    let shown = shown_by_chromium(&page, &profile, &["--ignore-certificate-errors"]);
     assert!(shown.contains("[true Hello, world!]"), "{shown}");
 }

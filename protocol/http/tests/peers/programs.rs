@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
@@ -56,4 +57,30 @@ pub fn run(program: &str, arguments: &[&str]) -> String {
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{program} {arguments:?}: {:?}\n{out}\n{err}", output.status);
     out.into_owned()
+}
+
+/// What a page has become once its scripts are done, in a Chromium that keeps its things in this
+/// folder meanwhile.
+pub fn shown_by_chromium(page: &str, profile: &Path, more: &[&str]) -> String {
+    let user_data_dir = format!("--user-data-dir={}", profile.display());
+    let mut arguments = vec![
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--disable-dev-shm-usage",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        &user_data_dir,
+        "--virtual-time-budget=20000",
+        "--timeout=60000",
+        "--dump-dom",
+    ];
+    arguments.extend(more);
+    arguments.push(page);
+    let shown = run("chromium", &arguments);
+    let _ = std::fs::remove_dir_all(profile);
+    shown
 }
