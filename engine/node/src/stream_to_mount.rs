@@ -18,8 +18,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use engine_rtc::{End, Name, Taker, TapId};
+use engine_workers::payload_of_packet;
 use media_framing::opus;
 use media_payload::{Codec, Depacketizer, Limits, Output};
 use media_rtc::{RtpPacket, TrackId, TrackInfo};
@@ -92,7 +92,7 @@ impl Lane {
     }
 
     fn take(&mut self, packet: &Arc<RtpPacket>) {
-        let Some(payload) = packet.unwrapped() else { return };
+        let Some(rtp) = payload_of_packet(packet) else { return };
         if self.numbering != Some(packet.source) {
             self.numbering = Some(packet.source);
             // Room below, so that what comes late does not go below nothing.
@@ -101,17 +101,6 @@ impl Lane {
             let limits = Limits { wait_max: REORDER_WAIT, ..Limits::default() };
             self.depacketizer = Depacketizer::new(Codec::Opus, limits);
         }
-        let payload = match packet.is_red {
-            true => Bytes::copy_from_slice(payload),
-            false => Bytes::from_owner(packet.payload.clone()),
-        };
-        let rtp = media_payload::RtpPacket {
-            sequence: packet.sequence as u16,
-            timestamp: packet.timestamp as u32,
-            // Each packet is a unit.
-            marker: true,
-            payload,
-        };
         self.depacketizer.handle(packet.received_at, rtp);
     }
 

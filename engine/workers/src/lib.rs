@@ -34,4 +34,4 @@ pub use bridge::{Bridge, Notice, Plan, Recorded};
 pub use desk::{Desk, Stats, WORKERS_MAX, Word, WorkerId};
 pub use process::Process;
 pub use supervisor::{Departure, Supervisor, SupervisorSettings};
-pub use units::{Made, Media, Payloads, ToRtp, ToUnits, Units};
+pub use units::{Made, Media, Payloads, ToRtp, ToUnits, Units, payload_of_packet};

@@ -182,21 +182,10 @@ impl Units {
             return;
         }
         let codec = codec_of(packet.parameters.codec()).map(|(codec, _)| codec);
-        let Some(payload) = packet.unwrapped().filter(|_| codec == Some(self.track.codec)) else {
-            return;
-        };
-        let payload = match packet.is_red {
-            true => Bytes::copy_from_slice(payload),
-            false => Bytes::from_owner(packet.payload.clone()),
-        };
-        let rtp = media_payload::RtpPacket {
-            sequence: packet.sequence as u16,
-            timestamp: packet.timestamp as u32,
-            // Of sound each packet is a unit.
-            marker: packet.is_marked || self.track.codec.is_audio(),
-            payload,
-        };
-        self.depacketizer.handle(packet.received_at, rtp);
+        let rtp = payload_of_packet(packet).filter(|_| codec == Some(self.track.codec));
+        if let Some(rtp) = rtp {
+            self.depacketizer.handle(packet.received_at, rtp);
+        }
     }
 
     /// What is whole, until there is nothing.
@@ -233,6 +222,21 @@ impl Clock {
         self.last = self.last.wrapping_add_signed(i64::from(step));
         self.begins_at.saturating_add(self.last.wrapping_sub(self.first) as i64)
     }
+}
+
+/// A packet as depacketisers take it; of RED its newest block, and none where that is malformed.
+pub fn payload_of_packet(packet: &RtpPacket) -> Option<media_payload::RtpPacket> {
+    let payload = packet.unwrapped()?;
+    Some(media_payload::RtpPacket {
+        sequence: packet.sequence as u16,
+        timestamp: packet.timestamp as u32,
+        // Of sound each packet is a unit.
+        marker: packet.is_marked || packet.parameters.codec().kind() == MediaKind::Audio,
+        payload: match packet.is_red {
+            true => Bytes::copy_from_slice(payload),
+            false => Bytes::from_owner(packet.payload.clone()),
+        },
+    })
 }
 
 /// What flows between workers and browsers.
