@@ -20,6 +20,17 @@ fn view(world: &mut World) -> usize {
     world.join(Role::View, |peer| peer.wish(MediaKind::Video, Direction::RecvOnly))
 }
 
+/// A publisher, two who view, and what passes packets on between them.
+fn two_viewers(seed: u64, network: Network) -> (World, Hub, usize, [usize; 2]) {
+    let mut world = World::new(seed, network);
+    let publisher = publish(&mut world);
+    let viewers = [view(&mut world), view(&mut world)];
+    world.until_connected();
+    let mut hub = Hub::new(publisher);
+    viewers.iter().for_each(|viewer| hub.add(&world, *viewer));
+    (world, hub, publisher, viewers)
+}
+
 /// The publisher's numbers of what a viewer got.
 fn got(world: &World, viewer: usize) -> Vec<u64> {
     world.peers[viewer].packets.iter().map(|packet| number_of(&packet.payload)).collect()
@@ -36,12 +47,7 @@ fn numbers(world: &World, viewer: usize) -> Vec<u64> {
 #[test]
 fn what_a_bad_network_loses_is_sent_again_and_every_packet_is_accounted_for() {
     for seed in 1..=6 {
-        let mut world = World::new(seed, Network::BAD);
-        let publisher = publish(&mut world);
-        let viewers = [view(&mut world), view(&mut world)];
-        world.until_connected();
-        let mut hub = Hub::new(publisher);
-        viewers.iter().for_each(|viewer| hub.add(&world, *viewer));
+        let (mut world, mut hub, publisher, viewers) = two_viewers(seed, Network::BAD);
         let mut cameras = [Camera::new(publisher, None, 600)];
         film(&mut world, &mut hub, &mut cameras, Duration::from_secs(6));
         world.network = Network::GOOD;
@@ -232,12 +238,7 @@ fn sound_keeps_its_level_and_red_is_taken_off_for_who_does_not_know_it() {
 
 #[test]
 fn one_whose_way_is_too_narrow_skips_to_keyframes_and_is_never_far_behind() {
-    let mut world = World::new(7, Network::GOOD);
-    let publisher = publish(&mut world);
-    let viewers = [view(&mut world), view(&mut world)];
-    world.until_connected();
-    let mut hub = Hub::new(publisher);
-    viewers.iter().for_each(|viewer| hub.add(&world, *viewer));
+    let (mut world, mut hub, publisher, viewers) = two_viewers(7, Network::GOOD);
     // 430 kbit/s.
     let mut cameras = [Camera::new(publisher, None, 600)];
     world.narrow(viewers[1], 200_000);

@@ -245,10 +245,10 @@ impl Session {
             if queued >= queued_max {
                 return Err(SendError::Full);
             }
-            if !std::mem::replace(&mut outgoing.has_bounds, true) {
-                stream.set_rtx_cache(resend_max, RESEND_AGE_MAX, Some(RESEND_SHARE_MAX));
-            }
             if kind == MediaKind::Video {
+                if !std::mem::replace(&mut outgoing.has_bounds, true) {
+                    stream.set_rtx_cache(resend_max, RESEND_AGE_MAX, Some(RESEND_SHARE_MAX));
+                }
                 let waiting = (queued == 0 && is_first, waits_since);
                 let pace = outgoing.pace(now, packet.payload.len(), waiting, estimate_bps);
                 if pace == Pace::Refused {
